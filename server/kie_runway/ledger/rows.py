@@ -1,0 +1,48 @@
+"""Between an `Entry` and a row of SQLite: times as epoch milliseconds, structures as JSON."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+from kie_runway.ledger.base import Entry
+from kie_runway.models import ErrorInfo, TaskKind, TaskState
+
+COLUMNS = tuple(field.name for field in fields(Entry))
+_TIMES = frozenset({"created_at", "accepted_at", "finished_at", "expires_at", "lease_until"})
+
+
+def to_ms(at: datetime) -> int:
+    """An aware time as epoch milliseconds."""
+    return round(at.timestamp() * 1000)
+
+
+def to_row(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of an entry's fields as SQLite takes them."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return to_ms(value)
+        if isinstance(value, ErrorInfo):
+            return value.model_dump_json(exclude_none=True)
+        if isinstance(value, Mapping):
+            return json.dumps(value, ensure_ascii=False)
+        return value
+
+    return {name: convert(value) for name, value in values.items()}
+
+
+def to_entry(row: sqlite3.Row) -> Entry:
+    """A row of all `COLUMNS`, in order, as an entry."""
+    values: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+    for name in _TIMES:
+        if values[name] is not None:
+            values[name] = datetime.fromtimestamp(values[name] / 1000, UTC)
+    values["kind"] = TaskKind(values["kind"])
+    values["state"] = TaskState(values["state"])
+    values["arguments"] = json.loads(values["arguments"])
+    if values["error"] is not None:
+        values["error"] = ErrorInfo.model_validate_json(values["error"])
+    return Entry(**values)

@@ -1,0 +1,86 @@
+"""Brings rows of the ledger up to what KIE says of their tasks."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from kie_runway.clock import Clock
+from kie_runway.failures import explain
+from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.models import RESULT_LIFETIME_DAYS, ErrorInfo, TaskState, TaskUpdate
+
+RESULT_LIFETIME: Final = timedelta(days=RESULT_LIFETIME_DAYS)
+_AT_KIE: Final = tuple(state for state in TaskState if state.is_at_kie)
+
+
+class Updates:
+    """
+    Applies news to rows.
+
+    News may come twice, late, or from several processes: applying it again changes nothing, and
+    the first end of a task stands. Each method returns the row as it stands afterwards.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def apply(self, entry: Entry, update: TaskUpdate) -> Entry:
+        """What a look-up found."""
+        if update.state.is_terminal:
+            changes = self._end(entry, update)
+        elif (update.state, update.raw_state) == (entry.state, entry.raw_state):
+            return entry
+        else:
+            changes = {}
+        changes["raw_state"] = update.raw_state
+        if update.parent_task_id:
+            changes["parent_task_id"] = update.parent_task_id
+        return await self._change(entry, update.state, changes)
+
+    async def fail(self, entry: Entry, error: ErrorInfo) -> Entry:
+        """The task is over without a video."""
+        return await self._change(
+            entry, TaskState.FAIL, {"finished_at": self._clock.now(), "error": error}
+        )
+
+    async def expire(self, entry: Entry) -> Entry:
+        """A success whose 14 days are over becomes `expired`, whoever notices first."""
+        now = self._clock.now()
+        if (
+            entry.state is not TaskState.SUCCESS
+            or entry.expires_at is None
+            or entry.expires_at > now
+        ):
+            return entry
+        expired = await self._ledger.transition(
+            Transition(entry.id, (TaskState.SUCCESS,), TaskState.EXPIRED, now)
+        )
+        return expired or replace(entry, state=TaskState.EXPIRED)
+
+    async def read(self, entry: Entry) -> Entry:
+        """The row as it stands now."""
+        return await self._ledger.find(entry.account, entry.request_id) or entry
+
+    def _end(self, entry: Entry, update: TaskUpdate) -> dict[str, Any]:
+        now = self._clock.now()
+        completed = update.completed_at
+        if completed is not None:  # KIE's clock, kept where it is believable
+            completed = min(max(completed, entry.accepted_at or completed), now)
+        changes: dict[str, Any] = {"finished_at": completed or now, "error": None}
+        if update.state is TaskState.FAIL:
+            changes["error"] = explain(update.fail_message)
+            return changes
+        # Nobody may have looked for days, so the 14 days run from the earliest possible moment.
+        since = completed or entry.accepted_at
+        return changes | {
+            "expires_at": since and since + RESULT_LIFETIME,
+            "video_url": update.video_url,
+            "thumbnail_url": update.thumbnail_url,
+        }
+
+    async def _change(self, entry: Entry, to: TaskState, changes: dict[str, Any]) -> Entry:
+        changed = await self._ledger.transition(
+            Transition(entry.id, _AT_KIE, to, self._clock.now(), changes)
+        )
+        return changed or await self.read(entry)

@@ -1,0 +1,81 @@
+"""What is special about the SQLite store."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kie_runway.errors import LedgerError
+from kie_runway.ledger.migrations import MIGRATIONS
+from kie_runway.ledger.sqlite import SqliteLedger
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_commits_are_fully_synchronous_and_logged_ahead(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    await ledger.open()
+    settings = await ledger._run(  # pyright: ignore[reportPrivateUsage] - pragmas have no API
+        lambda it: [
+            it._db.execute(f"PRAGMA {name}").fetchone()[0]  # pyright: ignore[reportPrivateUsage]
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    )
+    await ledger.aclose()
+
+    assert settings == ["wal", 2, 1]
+
+
+async def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    ledger = SqliteLedger(tmp_path / "file" / "ledger.db")
+
+    with pytest.raises(LedgerError, match="KIE_HOME"):
+        await ledger.open()
+    await ledger.aclose()
+
+
+async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        await ledger.open()
+    await ledger.aclose()
+
+
+async def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.db") as newer:
+        newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    newer.close()
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+
+    with pytest.raises(LedgerError, match="newer version"):
+        await ledger.open()
+    await ledger.aclose()
+
+
+async def test_a_failed_migration_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "kie_runway.ledger.sqlite.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (id); nonsense")
+    )
+    broken = SqliteLedger(tmp_path / "ledger.db")
+    with pytest.raises(LedgerError):
+        await broken.open()
+    await broken.aclose()
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+
+    assert (tables, version) == (0, 0)
+
+
+async def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+
+    with pytest.raises(LedgerError, match="not open"):
+        await ledger.find("local", "x")
+    await ledger.aclose()
