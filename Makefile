@@ -1,0 +1,59 @@
+# Each target makes .venv and installs what it needs. With uv: `uv run make test` works as well.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+NODE_TOOLS := tests/node/node_modules
+
+.PHONY: demo test lint wheel bench conformance journeys docs clean
+
+demo: $(VENV)/.installed
+	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# The wheel as a user gets it: built, installed into an environment of its own, and driven.
+wheel: $(VENV)/.installed
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[sandbox]"
+	cd build/wheel && KIE_HOME=home ./venv/bin/kie-runway-mcp demo
+
+# The official conformance suite, both protocol revisions.
+conformance: $(VENV)/.tested $(NODE_TOOLS)/.installed
+	$(BIN)/python -m tests.conformance.run
+
+# The whole journey through the TypeScript SDK's client and the Inspector.
+journeys: $(VENV)/.tested $(NODE_TOOLS)/.installed
+	$(BIN)/python -m pytest tests/journeys
+
+bench: $(VENV)/.tested $(NODE_TOOLS)/.installed
+	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
+
+# Rewrites the generated tables of the README; `make test` checks them.
+docs: $(VENV)/.tested
+	UPDATE_SCHEMAS=1 UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py tests/tools/test_catalog.py
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[sandbox,media]'
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(NODE_TOOLS)/.installed: tests/node/package.json
+	npm install --prefix tests/node --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(NODE_TOOLS) build dist videos

@@ -1,0 +1,1 @@
+"""KIE.AI's Runway API as an MCP server: pays once, loses nothing."""

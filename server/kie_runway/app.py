@@ -1,0 +1,84 @@
+"""What the tools work with, opened when the first of them needs it."""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kie_runway.pace import Pace
+from kie_runway.settings import Settings
+
+if TYPE_CHECKING:
+    from kie_runway.client import KieClient
+    from kie_runway.clock import Clock
+    from kie_runway.ledger.base import Ledger
+    from kie_runway.media import Thumbnail, VideoStore
+    from kie_runway.submit import Submitter
+    from kie_runway.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class App:
+    """The parts, wired. `account` is whose rows, limits and look-ups a call means."""
+
+    account: str
+    settings: Settings
+    clock: "Clock"
+    ledger: "Ledger"
+    client: "KieClient"
+    submitter: "Submitter"
+    tracker: "Tracker"
+    videos: "VideoStore"
+    thumbnail: "Callable[[str], Awaitable[Thumbnail | None]]"
+    shown: set[int]
+    """Rows whose thumbnail an agent has already been given: tokens are paid once."""
+
+
+class Services:
+    """
+    Opens the app on first use, once.
+
+    The HTTP core, SQLite and what they import are not needed to list tools, so the first
+    answer does not wait for them.
+    """
+
+    def __init__(self, settings: Settings, pace: Pace) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._opening = asyncio.Lock()
+        self._app: App | None = None
+        self._stack = AsyncExitStack()
+
+    async def ready(self) -> App:
+        """
+        The app, opened and following what an earlier process left unfinished.
+
+        Raises:
+            LedgerError: The ledger cannot be opened.
+        """
+        async with self._opening:
+            if self._app is None:
+                # The imports take tens of milliseconds; pings must not wait for them.
+                opening = await asyncio.to_thread(importlib.import_module, "kie_runway.opening")
+                app: App = await self._stack.enter_async_context(
+                    opening.open_app(self._settings, self._pace)
+                )
+                self._app = app
+        return self._app
+
+    async def open_early(self) -> None:
+        """Open ahead of the first call; whatever fails is told to the call that needs it."""
+        try:
+            await self.ready()
+        except Exception:
+            log.exception("could not open the ledger")
+
+    async def aclose(self) -> None:
+        """Finish what is being sent, record it, close everything."""
+        async with self._opening:
+            await self._stack.aclose()

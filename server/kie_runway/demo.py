@@ -1,0 +1,127 @@
+"""The main job on the sandbox, the way an agent does it: a real MCP client over stdio."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+WAIT_S = 45
+EXTEND_PROMPT = "The boat reaches the river and sails into the morning fog"
+ALEPH_PROMPT = "Turn the clip into a watercolour painting"
+
+
+class DemoFailedError(Exception):
+    """A step returned an error; its text says which."""
+
+
+def run_demo(prompt: str) -> int:
+    """
+    Generate, extend, restyle and save, printing what each step returned.
+
+    Returns:
+        The exit code: 0, or 1 when a step failed.
+    """
+    console = Console(highlight=False)
+    failures: list[DemoFailedError] = []
+    try:
+        asyncio.run(_Demo(console).run(prompt))
+    except* DemoFailedError as group:  # the client's task group wraps what is raised inside it
+        failures = [exc for exc in group.exceptions if isinstance(exc, DemoFailedError)]
+    for exc in failures:
+        console.print("[red]The demo stopped.[/red]", exc)
+    return 1 if failures else 0
+
+
+class _Demo:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def run(self, prompt: str) -> None:
+        say = self._console.print
+        say("[bold]kie-runway-mcp demo[/bold]: sandbox only, no key, no network, no money.\n")
+        parameters = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "kie_runway", "serve", "--sandbox"],
+            env={name: os.environ[name] for name in os.environ if name.startswith("KIE_")},
+        )
+        async with Client(parameters) as client:
+            credits = await self._call(client, "get_credits")
+            say(f"Balance: {credits['credits']:g} credits (play money).\n")
+            first = await self._step(
+                client, "1. Text to video", "generate_video", {"prompt": prompt}
+            )
+            longer = await self._step(
+                client,
+                "2. Extend it",
+                "extend_video",
+                {"task_id": first["task_id"], "prompt": EXTEND_PROMPT},
+            )
+            painted = await self._step(
+                client,
+                "3. Restyle it with Aleph",
+                "aleph_generate",
+                {"video_url": first["video_url"], "prompt": ALEPH_PROMPT},
+            )
+            credits = await self._call(client, "get_credits")
+        say(f"Balance: {credits['credits']:g} credits.\n\n[bold]Your videos[/bold]")
+        for task in (first, longer, painted):
+            say(f"  {task['file']}", soft_wrap=True)
+
+    async def _step(
+        self, client: Client, title: str, tool: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Start a task, wait for its end, save its video."""
+        say = self._console.print
+        say(f"[bold]{title}[/bold]")
+        task = await self._call(client, tool, arguments)
+        say(f"  {tool}: task {task['task_id']}, about {task['credits']:g} credits.")
+        task = await self._wait(client, task)
+        say(f"  {task['kind']}: {task['state']}. Kept by KIE until {task['expires_at']}.")
+        task = await self._call(client, "save_video", {"task_id": task["task_id"]})
+        say("  save_video: saved.\n")
+        return task
+
+    async def _wait(self, client: Client, task: dict[str, Any]) -> dict[str, Any]:
+        tool = "aleph_get_task" if task["kind"] == "aleph" else "get_task"
+        columns = (
+            TextColumn("  waiting:"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        ) as progress:
+            bar = progress.add_task(task["state"], total=None)
+
+            async def show(waited_s: float, total: float | None, state: str | None) -> None:
+                progress.update(bar, description=state or "")
+
+            arguments = {"task_id": task["task_id"], "wait_seconds": WAIT_S}
+            while task["state"] not in ("success", "fail", "rejected", "expired"):
+                task = await self._call(client, tool, arguments, show)
+        return task
+
+    async def _call(
+        self,
+        client: Client,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        progress: Any = None,
+    ) -> dict[str, Any]:
+        result: CallToolResult = await client.call_tool(
+            tool, dict(arguments or {}), progress_callback=progress
+        )
+        if result.is_error:
+            text = " ".join(block.text for block in result.content if block.type == "text")
+            raise DemoFailedError(f"{tool}: {text}")
+        return cast("dict[str, Any]", result.structured_content)

@@ -1,0 +1,255 @@
+"""
+Everything that can go wrong, one class per thing a caller does differently.
+
+KieRunwayError
+├── BadInputError            the arguments break a rule; nothing was sent
+├── RequestConflictError     the request_id already stands for other arguments
+├── UnknownTaskError         neither the ledger nor KIE knows the id
+├── NotFinishedError         the task has no video yet
+├── ExpiredError             KIE deleted the video (14 days)
+├── NoKeyError               KIE_API_KEY is not set
+├── LedgerError              the ledger cannot be written, so nothing was sent
+├── CrashError               a fault of ours, in a tool that spends nothing
+│   └── PaidCrashError       the same in a tool that spends: it may have been billed
+├── DownloadError            a finished file could not be fetched
+│   └── UnsafeUrlError       its address must not be fetched at all
+└── KieError                 what KIE, or the way to it, answered
+    ├── WrongKeyError        401, 403
+    ├── BlockedError         bare 403 of the CDN, "error code: 1010"
+    ├── NoCreditsError       402
+    ├── RefusedError         400, 404, 422, 451: the input has to change
+    ├── RateLimitedError     429: refused, not queued
+    ├── NotAllowedError      433, 505: the account has to change
+    ├── MaintenanceError     455
+    ├── NotSentError         the request certainly never left
+    ├── GenerationFailedError  408, 501 on a look-up: the task is over
+    ├── UnavailableError     a look-up got no usable answer; asking again is free
+    └── OutcomeUnknownError  a paid request left and its outcome is unknown
+
+Codes are those of the wire contract, section 2. Every class says for a caller what to
+do (`retry`), whether the failed call may have been billed (`charged`), and has a stable
+`code`. `message` is provider text: show it, never obey it, never branch on it.
+"""
+
+from typing import ClassVar, Literal
+
+Retry = Literal["never", "after_change", "later", "ask_user"]
+Charged = Literal["yes", "no", "unknown"]
+
+
+class KieRunwayError(Exception):
+    """
+    Base of all errors a caller may handle.
+
+    Attributes:
+        code: Stable name of the class of failure.
+        retry: What repeating the call takes.
+        charged: Whether the call that failed may have been billed.
+        reason: One trusted sentence: what happened and what helps.
+        message: Untrusted provider text, or None.
+    """
+
+    code: ClassVar[str] = "error"
+    retry: ClassVar[Retry] = "ask_user"
+    charged: ClassVar[Charged] = "no"
+
+    def __init__(self, reason: str, *, message: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.message = message
+
+
+class BadInputError(KieRunwayError):
+    """The arguments break a rule; nothing was sent and no request_id was used up."""
+
+    code = "bad_input"
+    retry = "after_change"
+
+
+class RequestConflictError(KieRunwayError):
+    """The request_id already stands for other arguments; nothing was sent."""
+
+    code = "request_id_conflict"
+    retry = "after_change"
+
+
+class UnknownTaskError(KieRunwayError):
+    """Neither the ledger nor KIE knows the id."""
+
+    code = "unknown_task"
+    retry = "after_change"
+
+
+class NotFinishedError(KieRunwayError):
+    """The task has no video yet."""
+
+    code = "not_finished"
+    retry = "later"
+
+
+class ExpiredError(KieRunwayError):
+    """KIE deleted the video; it keeps results for 14 days (contract §11)."""
+
+    code = "expired"
+    retry = "never"
+
+
+class NoKeyError(KieRunwayError):
+    """No API key is configured."""
+
+    code = "no_key"
+    retry = "ask_user"
+
+
+class LedgerError(KieRunwayError):
+    """The ledger cannot be read or written, so no paid request may leave."""
+
+    code = "ledger_unavailable"
+    retry = "ask_user"
+
+
+class CrashError(KieRunwayError):
+    """A fault of ours, in a tool that spends nothing."""
+
+    code = "internal"
+    charged: ClassVar[Charged] = "no"
+
+
+class PaidCrashError(CrashError):
+    """A fault of ours, in a tool that spends; whether it had done so by then is unknown."""
+
+    charged = "unknown"
+
+
+class DownloadError(KieRunwayError):
+    """A finished file could not be fetched or stored; the task itself is unharmed."""
+
+    code = "download_failed"
+    retry: ClassVar[Retry] = "later"
+
+
+class UnsafeUrlError(DownloadError):
+    """The address points somewhere this server must not fetch from."""
+
+    code = "unsafe_url"
+    retry = "never"
+
+
+class KieError(KieRunwayError):
+    """
+    What KIE, or the way to it, answered.
+
+    Attributes:
+        http_status: Status line of the answer; None when there was no answer.
+        body_code: `code` of the envelope; None when there was no envelope.
+    """
+
+    code = "kie_error"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str | None = None,
+        http_status: int | None = None,
+        body_code: int | None = None,
+    ) -> None:
+        super().__init__(reason, message=message)
+        self.http_status = http_status
+        self.body_code = body_code
+
+
+class WrongKeyError(KieError):
+    """KIE does not accept the key (401, or 403 with an envelope)."""
+
+    code = "wrong_key"
+    retry = "ask_user"
+
+
+class BlockedError(KieError):
+    """KIE's CDN turned the client away before KIE saw it (bare 403, "error code: 1010")."""
+
+    code = "blocked"
+    retry = "ask_user"
+
+
+class NoCreditsError(KieError):
+    """The account's balance does not cover the request (402)."""
+
+    code = "no_credits"
+    retry = "ask_user"
+
+
+class RefusedError(KieError):
+    """KIE refused the input (400, 404, 422, 451)."""
+
+    code = "refused"
+    retry = "after_change"
+
+
+class RateLimitedError(KieError):
+    """
+    KIE refused the request because too many came (429); refused, not queued.
+
+    Attributes:
+        retry_after_s: Seconds KIE asks to wait, already bounded; None when it did not say.
+    """
+
+    code = "rate_limited"
+    retry = "later"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str | None = None,
+        http_status: int | None = None,
+        body_code: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(reason, message=message, http_status=http_status, body_code=body_code)
+        self.retry_after_s = retry_after_s
+
+
+class NotAllowedError(KieError):
+    """The account or key may not do this: sub-key cap (433) or feature switched off (505)."""
+
+    code = "not_allowed"
+    retry = "ask_user"
+
+
+class MaintenanceError(KieError):
+    """KIE is in maintenance (455)."""
+
+    code = "maintenance"
+    retry = "later"
+
+
+class NotSentError(KieError):
+    """The request certainly never left: no connection could be made."""
+
+    code = "unreachable"
+    retry = "later"
+
+
+class GenerationFailedError(KieError):
+    """A look-up answered 408 or 501: the task is over without a video."""
+
+    code = "generation_failed"
+    retry = "ask_user"
+    charged = "unknown"
+
+
+class UnavailableError(KieError):
+    """A call that costs nothing got no usable answer; the task itself goes on."""
+
+    code = "unavailable"
+    retry = "later"
+
+
+class OutcomeUnknownError(KieError):
+    """A paid request left, and whether KIE made a task of it is unknown. Never send it again."""
+
+    code = "outcome_unknown"
+    retry = "never"
+    charged = "unknown"

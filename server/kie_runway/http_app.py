@@ -1,0 +1,78 @@
+"""MCP over streamable HTTP at /mcp, and /health beside it; loopback only."""
+
+import logging
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from kie_runway.sdk import StrictServer
+from kie_runway.signals import on_signal
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5  # open event streams would otherwise hold the process for ever
+
+
+def create_http_app(server: StrictServer[Any], host: str = "127.0.0.1") -> Starlette:
+    """
+    The ASGI app.
+
+    The SDK checks `Host` and `Origin` of MCP requests against loopback names (421, 403), so that
+    a web page cannot reach the server through DNS rebinding.
+    """
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "name": server.name, "version": server.version})
+
+    server.custom_route("/health", methods=["GET"])(health)
+    return server.streamable_http_app(host=host)
+
+
+async def serve_http(server: StrictServer[Any], host: str, port: int) -> None:
+    """
+    Serve until SIGINT or SIGTERM; paid requests under way are drained.
+
+    The address is logged once it answers, so that port 0 can be used.
+    """
+    config = uvicorn.Config(
+        create_http_app(server, host),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    await _Server(config).serve()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says where it is, and leaves our own clean-up its turn."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        for listener in (found for server in self.servers for found in server.sockets):
+            host, port = listener.getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            log.info("serving MCP", extra={"url": f"http://{name}:{port}/mcp"})
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """As usual, but the signal is not raised again afterwards: that would end it there."""
+        if sys.platform == "win32":
+            with super().capture_signals():
+                yield
+        else:
+            with on_signal(self._stop):
+                yield
+
+    def _stop(self) -> None:
+        self.should_exit = True

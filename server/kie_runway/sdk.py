@@ -1,0 +1,194 @@
+"""
+Where the MCP SDK is bent: closed argument schemas, shaped errors, and its private names.
+
+No other module may touch a private name of the SDK; `tests/server/test_sdk.py` fails when an
+upgrade moves one.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, TypeVar, cast
+
+import mcp.types as t
+from mcp import MCPError
+from mcp.server import MCPServer, NotificationOptions
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from kie_runway.arguments import explain_arguments
+from kie_runway.errors import BadInputError, CrashError, KieRunwayError, PaidCrashError
+from kie_runway.models import ErrorInfo
+
+log = logging.getLogger(__name__)
+
+
+T = TypeVar("T")
+
+
+class StrictServer(MCPServer[T]):
+    """An `MCPServer` whose tool errors tell a model what to do and give nothing away."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[T, Any] | None = None
+    ) -> t.CallToolResult | t.InputRequiredResult:
+        """
+        Call a tool; its failure is a result with `isError` and an `error` object.
+
+        Raises:
+            MCPError: -32602, there is no such tool.
+        """
+        tool = self._tool_manager.get_tool(name)
+        if tool is None:
+            raise MCPError(t.INVALID_PARAMS, "Unknown tool; tools/list names them.")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, KieRunwayError):
+                return error_result(cause)
+            if isinstance(exc, UnexpectedToolError):
+                return _crash_result(tool, exc)
+            if isinstance(cause, ValidationError):
+                known = tool.fn_metadata.arg_model.model_fields
+                return error_result(BadInputError(explain_arguments(cause, known)))
+            raise ToolError(str(exc).removeprefix(f"Error executing tool {name}: ")) from cause
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[T, Any] | None = None,
+    ) -> t.GetPromptResult | t.InputRequiredResult:
+        """
+        Render a prompt.
+
+        Raises:
+            MCPError: -32602, there is no such prompt.
+        """
+        if self._prompt_manager.get_prompt(name) is None:
+            raise MCPError(t.INVALID_PARAMS, "Unknown prompt; prompts/list names them.")
+        return await super().get_prompt(name, arguments, context)
+
+    async def serve_streams(self, lines: Any, output: Any) -> None:
+        """Serve one connection over text streams of one JSON-RPC message a line."""
+        from mcp.server.stdio import stdio_server
+
+        server = self._lowlevel_server
+        options = server.create_initialization_options(
+            NotificationOptions(tools_changed=False, resources_changed=False)
+        )
+        async with stdio_server(lines, output) as (read, write):
+            await server.run(read, write, options)
+
+
+@contextmanager
+def logging_left_alone() -> Generator[None]:
+    """
+    Keep the constructor of an `MCPServer` from setting logging up.
+
+    It would import rich for a handler that goes unused, 20 ms before the first answer.
+    """
+    module, name = import_module("mcp.server.mcpserver.server"), "configure_logging"
+    original = getattr(module, name)
+    setattr(module, name, _do_nothing)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+def _do_nothing(*_: object) -> None:
+    """Stand in for what sets logging up."""
+
+
+def strict_tool(function: Callable[..., Any], **options: Any) -> Tool:
+    """A tool that refuses arguments it does not know, with schemas freed of what models ignore."""
+    description = " ".join((function.__doc__ or "").split())
+    tool = Tool.from_function(function, description=description, structured_output=True, **options)
+    arguments: type[BaseModel] = tool.fn_metadata.arg_model
+    arguments.model_config |= ConfigDict(extra="forbid", strict=True)
+    arguments.model_rebuild(force=True)
+    tool.parameters = slim(arguments.model_json_schema())
+    if tool.fn_metadata.output_schema is not None:
+        tool.fn_metadata.output_schema = _or_error(slim(tool.fn_metadata.output_schema))
+    return tool
+
+
+def slim(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema as models need it: no titles, no references, optional values as plain ones."""
+    return cast("dict[str, Any]", _slim(schema, schema.get("$defs", {})))
+
+
+def _or_error(schema: dict[str, Any]) -> dict[str, Any]:
+    """
+    The schema of a result with nothing required, for failures carry `error` alone.
+
+    Clients on the TypeScript SDK 1.x, which most hosts are, check failures too, and would show
+    their own complaint in place of our reason.
+    """
+    return {key: value for key, value in schema.items() if key != "required"}
+
+
+def _slim(schema: JsonValue, defs: Mapping[str, JsonValue]) -> JsonValue:
+    if isinstance(schema, list):
+        return [_slim(item, defs) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(ref := schema.get("$ref"), str):
+        target = defs[ref.removeprefix("#/$defs/")]
+        assert isinstance(target, dict)
+        # A class's docstring speaks to programmers.
+        return _slim(_without(target, "description") | _without(schema, "$ref"), defs)
+    match schema.get("anyOf"):
+        case [dict() as inner, {"type": "null"}]:
+            return _slim(_without(schema, "anyOf", "default") | inner, defs)
+        case _:
+            return {
+                name: _slim_keyword(name, value, defs)
+                for name, value in schema.items()
+                if name not in ("title", "$defs")
+            }
+
+
+def _without(schema: Mapping[str, JsonValue], *names: str) -> dict[str, JsonValue]:
+    return {key: value for key, value in schema.items() if key not in names}
+
+
+def _slim_keyword(name: str, value: JsonValue, defs: Mapping[str, JsonValue]) -> JsonValue:
+    if name == "properties" and isinstance(value, dict):  # keyed by names, one may be "title"
+        return {key: _slim(value[key], defs) for key in value}
+    return _slim(value, defs)
+
+
+def error_result(exc: KieRunwayError) -> t.CallToolResult:
+    """A failure as an agent sees it: one line of text and the `error` object."""
+    error = ErrorInfo.of(exc)
+    billing = {"no": "Nothing was charged.", "yes": "It was charged.", "unknown": _MAYBE_CHARGED}
+    said = (exc.reason, billing[exc.charged], error.quotation)
+    return t.CallToolResult(
+        is_error=True,
+        content=[t.TextContent(text=" ".join(filter(None, said)))],
+        structured_content={"error": error.model_dump(mode="json", exclude_none=True)},
+    )
+
+
+_MAYBE_CHARGED = "It may have been charged: do not repeat it without the user's consent."
+
+
+def _crash_result(tool: Tool, exc: BaseException) -> t.CallToolResult:
+    """A fault of ours: a fixed text with an id; the details go to the log alone."""
+    error_id = secrets.token_hex(4)
+    log.error("tool %s crashed", tool.name, exc_info=exc, extra={"error_id": error_id})
+    hints = tool.annotations
+    is_free = hints is not None and (hints.read_only_hint or hints.idempotent_hint)
+    return error_result(
+        (CrashError if is_free else PaidCrashError)(
+            f"The server failed inside (error {error_id}; its log has the details). "
+            "Use list_tasks to see what was started before you repeat anything."
+        )
+    )

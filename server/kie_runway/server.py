@@ -1,0 +1,78 @@
+"""create_server: the one place where all is wired."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from mcp.server import CacheHint, MCPServer, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
+
+from kie_runway.app import Services
+from kie_runway.pace import Pace
+from kie_runway.sdk import StrictServer, logging_left_alone
+from kie_runway.settings import Settings
+from kie_runway_tools.catalog import build_tools
+
+INSTRUCTIONS = (
+    "Paid video generation. Start with generate_video (or aleph_generate to restyle a video), "
+    "then call get_task (aleph_get_task) with wait_seconds until it ends; 1 to 10 minutes are "
+    "normal. save_video keeps the result, list_tasks finds lost ids. Never repeat a paid call "
+    "with a new request_id unless the user wants, and pays, another video."
+)
+GREETINGS = ("initialize", "notifications/initialized", "server/discover")
+PAUSE_S = 0.05  # what opens the app would compete with the answer that is being written
+LISTS_TTL_MS = 3_600_000  # tools do not change while the server runs
+
+
+def create_server(settings: Settings, *, pace: Pace | None = None) -> StrictServer[Services]:
+    """
+    The MCP server, for any transport.
+
+    Args:
+        settings: Everything a user can set.
+        pace: When unfinished tasks are looked at; a sandbox runs faster than KIE.
+    """
+    answered = asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
+        services = Services(settings, pace or Pace())
+        opening = asyncio.create_task(_open_once(answered, services))
+        try:
+            yield services
+        finally:
+            opening.cancel()
+            await services.aclose()
+
+    async def note_answer(
+        ctx: ServerRequestContext[Services], call_next: CallNext
+    ) -> HandlerResult:
+        try:
+            return await call_next(ctx)
+        finally:
+            if ctx.method not in GREETINGS:  # tools/list comes next, and should not wait
+                answered.set()
+
+    with logging_left_alone():
+        return StrictServer(
+            "kie-runway-mcp",
+            title="KIE Runway video",
+            version=version("kie-runway-mcp"),
+            instructions=INSTRUCTIONS,
+            tools=build_tools(settings.max_wait_s),
+            lifespan=lifespan,
+            log_level=settings.log_level,
+            middleware=[note_answer],
+            cache_hints={
+                "server/discover": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
+                "tools/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
+            },
+        )
+
+
+async def _open_once(answered: asyncio.Event, services: Services) -> None:
+    """Take up unfinished tasks without being asked, but not before the client has its answer."""
+    await answered.wait()
+    await asyncio.sleep(PAUSE_S)
+    await services.open_early()

@@ -1,0 +1,120 @@
+"""The KIE_* environment variables, read once into one frozen model."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+KIE_API_URL = "https://api.kie.ai"
+KIE_UPLOAD_URL = "https://kieai.redpandaai.co"
+MAX_WAIT_S = 45  # several clients give up at 60 s, whatever progress they get
+
+
+def _split(separator: str) -> BeforeValidator:
+    def split(value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(separator) if part.strip())
+        return value
+
+    return BeforeValidator(split)
+
+
+def _without_slash(value: object) -> object:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+def _blank_is_none(value: object) -> object:
+    """Clients pass an empty string for a field their user left out."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+BaseUrl = Annotated[str, BeforeValidator(_without_slash), Field(pattern=r"^https?://")]
+Blankable = BeforeValidator(_blank_is_none)
+
+
+class Settings(BaseSettings):
+    """What a user can set, with its defaults. Wrong values raise a `ValidationError` at start."""
+
+    model_config = SettingsConfigDict(env_prefix="KIE_", frozen=True, extra="ignore")
+
+    api_key: Annotated[
+        SecretStr | None,
+        Blankable,
+        Field(description="The KIE.AI key; without it tools are listed, but ask for one"),
+    ] = None
+    api_url: Annotated[BaseUrl, Field(description="KIE's API")] = KIE_API_URL
+    upload_url: Annotated[BaseUrl, Field(description="KIE's file upload host")] = KIE_UPLOAD_URL
+    home: Annotated[
+        Path | None,
+        Blankable,
+        Field(
+            description="Data directory: ledger and saved videos; unset, the user's data directory"
+        ),
+    ] = None
+    database_url: Annotated[
+        str | None,
+        Blankable,
+        Field(description="The ledger; unset, `sqlite:///<KIE_HOME>/ledger.db`"),
+    ] = None
+    output_dir: Annotated[
+        Path | None,
+        Blankable,
+        Field(description="Where videos are saved; unset, `<KIE_HOME>/videos`"),
+    ] = None
+    max_wait_s: Annotated[
+        int, Field(ge=0, le=600, description="Longest wait in one call, in seconds")
+    ] = MAX_WAIT_S
+    trusted_hosts: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _split(","),
+        Field(description="Hosts (`host` or `host:port`) exempt from the private-address guard"),
+    ] = ()
+    user_agent: Annotated[
+        str,
+        Field(
+            pattern=r"^[!-~]([ -~]*[!-~])?$",
+            description="Sent to KIE; its CDN blocks clients that send none",
+        ),
+    ] = "kie-runway-mcp/0.1"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+        Field(description="Least level written to stderr"),
+    ] = "INFO"
+
+    @property
+    def home_dir(self) -> Path:
+        """The data directory, made absolute; nothing is created."""
+        if self.home is not None:
+            return self.home.expanduser().absolute()
+        from platformdirs import user_data_path  # not needed where KIE_HOME is set
+
+        return user_data_path("kie-runway-mcp", appauthor=False)
+
+    @property
+    def videos_dir(self) -> Path:
+        """Where videos are saved, absolute."""
+        if self.output_dir is not None:
+            return self.output_dir.expanduser().absolute()
+        return self.home_dir / "videos"
+
+    @property
+    def ledger_path(self) -> Path:
+        """
+        The ledger's SQLite file.
+
+        Raises:
+            ValueError: `KIE_DATABASE_URL` is no `sqlite:///` address.
+        """
+        if self.database_url is None:
+            return self.home_dir / "ledger.db"
+        scheme, _, path = self.database_url.partition(":///")
+        if scheme != "sqlite" or not path:
+            raise ValueError(
+                "KIE_DATABASE_URL must look like sqlite:////absolute/path/ledger.db; "
+                "other databases are not supported yet."
+            )
+        return Path(os.path.expanduser(path)).absolute()

@@ -1,0 +1,143 @@
+"""
+MCP over stdin and stdout without worker threads.
+
+The SDK's own transport reads stdin in a thread, so SIGINT hangs until the client closes it and
+SIGTERM skips the clean-up. Here both, and the end of stdin, end the process at once, after paid
+requests under way have been drained.
+"""
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from kie_runway.refusals import TOO_LONG, is_message, refusal
+from kie_runway.sdk import StrictServer
+from kie_runway.signals import on_signal
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+
+
+async def serve_stdio(server: StrictServer[Any]) -> None:
+    """Serve until stdin ends or SIGINT or SIGTERM arrives."""
+    if not _can_poll_stdin():
+        await server.run_stdio_async()
+        return
+    async with _wire() as (lines, output):
+        serving = asyncio.create_task(server.serve_streams(lines, output))
+
+        def stop() -> None:
+            # Clients close stdin and soon send SIGTERM; what is being drained by then goes on.
+            if not lines.ended:
+                serving.cancel()
+
+        with on_signal(stop), suppress(asyncio.CancelledError):
+            await serving
+
+
+def _can_poll_stdin() -> bool:
+    """Whether stdin is a pipe, socket or terminal of a POSIX system; files need a thread."""
+    return sys.platform != "win32" and not stat.S_ISREG(os.fstat(0).st_mode)
+
+
+@asynccontextmanager
+async def _wire() -> AsyncGenerator[tuple["_Lines", "_Output"]]:
+    """The two streams on private descriptors; stray reads and prints never touch them."""
+    wire_in, wire_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+    was_blocking = os.get_blocking(wire_out)
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(wire_in, "rb", buffering=0)
+    )
+    os.set_blocking(wire_out, False)
+    output = _Output(wire_out)
+    try:
+        yield _Lines(reader, output), output
+    finally:
+        transport.close()
+        os.set_blocking(wire_out, was_blocking)  # a terminal is shared with the shell
+        os.close(wire_out)
+
+
+class _Lines:
+    """The client's messages, one a line; the part of `anyio.AsyncFile` that the SDK uses."""
+
+    def __init__(self, reader: asyncio.StreamReader, output: "_Output") -> None:
+        self._reader = reader
+        self._output = output
+        self.ended = False
+        """Whether the client has closed its end and everything before that was read."""
+
+    def __aiter__(self) -> "_Lines":
+        return self
+
+    async def __anext__(self) -> str:
+        while line := await self._next_line():
+            if is_message(line):
+                return line
+            refused = refusal(line)
+            if refused is not None:
+                await self._output.write(refused)
+        self.ended = True
+        raise StopAsyncIteration
+
+    async def _next_line(self) -> str:
+        """With its line end; empty at the end of the stream."""
+        try:
+            line = await self._reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as exc:
+            line = exc.partial
+        except asyncio.LimitOverrunError:
+            await self._skip_line()
+            return TOO_LONG
+        return line.decode("utf-8", errors="replace")
+
+    async def _skip_line(self) -> None:
+        while True:
+            try:
+                await self._reader.readuntil(b"\n")
+            except asyncio.LimitOverrunError as exc:
+                await self._reader.readexactly(exc.consumed)
+            except asyncio.IncompleteReadError:
+                return
+            else:
+                return
+
+
+class _Output:
+    """Writes to a non-blocking descriptor; a client that has gone is not an error."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._turn = asyncio.Lock()
+
+    async def write(self, text: str) -> None:
+        rest = memoryview(text.encode())
+        async with self._turn:  # a message that is written in pieces stays one line
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest) :]
+                except BlockingIOError:
+                    await self._writable()
+                except (BrokenPipeError, ConnectionResetError):
+                    return
+
+    async def flush(self) -> None:
+        """Nothing is buffered here."""
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_writer(self._fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._fd)

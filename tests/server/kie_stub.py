@@ -1,0 +1,183 @@
+"""Stand-ins for KIE at the lowest level: sockets that misbehave, and answers made by hand."""
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+from pydantic import SecretStr
+
+from kie_runway.client import Deadlines, KieClient
+from kie_runway.models import AlephRequest, ExtendRequest, GenerateRequest, PaidRequest
+
+KEY = "5ecre7kie0key1234567890abcdef9876"
+GENERATE = GenerateRequest(prompt="a red kite", aspect_ratio="16:9")
+EXTEND = ExtendRequest(task_id="parent-1", prompt="it lands")
+ALEPH = AlephRequest(prompt="make it snow", video_url="https://example.com/in.mp4")
+PAID: tuple[PaidRequest, ...] = (GENERATE, EXTEND, ALEPH)
+USER_AGENT = "kie-runway-mcp/test"
+
+Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[httpx.Request], httpx.Response]
+AsyncHandler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
+
+
+@dataclass
+class Stub:
+    """A listening socket; what it got, it keeps."""
+
+    url: str
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list[bytes])
+
+
+@dataclass
+class Waits:
+    """Pauses that a client asked for; none is really made."""
+
+    seconds: list[float] = field(default_factory=list[float])
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@asynccontextmanager
+async def stub(reply: Reply, *, read: bool = True) -> AsyncGenerator[Stub]:
+    """Serve every connection with `reply`, by default after reading one whole request."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        here.connections += 1
+        try:
+            if read:
+                here.requests.append(await read_request(reader))
+            await reply(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            running.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    here = Stub(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        yield here
+    finally:
+        server.close()
+        for task in list(running):
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return head + (await reader.readexactly(int(length[1])) if length else b"")
+
+
+def http(
+    body: bytes = b"", status: str = "200 OK", *headers: str, length: int | None = None
+) -> bytes:
+    """The bytes of an HTTP answer that ends its connection."""
+    size = len(body) if length is None else length
+    lines = (f"HTTP/1.1 {status}", *headers, f"Content-Length: {size}", "Connection: close")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def sends(*pieces: bytes) -> Reply:
+    """A reply of these pieces, after which the connection ends."""
+
+    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+    return reply
+
+
+def resets_after(*pieces: bytes) -> Reply:
+    """The same, but the connection ends with a reset."""
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await sends(*pieces)(reader, writer)
+        raw = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    return reply
+
+
+def repeats(first: bytes, piece: bytes) -> Reply:
+    """A reply that goes on until the other side has enough."""
+
+    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    return reply
+
+
+async def says_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Wait until the other side gives up."""
+    await reader.read()
+
+
+def envelope(code: object = 200, data: object = None, msg: object = "success") -> bytes:
+    return json.dumps({"code": code, "msg": msg, "data": data}).encode()
+
+
+def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
+    """A handler for `MockTransport` that gives these in turn, the last for ever; and its log."""
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        answer = answers[min(len(seen), len(answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    return handle, seen
+
+
+def answer(
+    code: object = 200,
+    data: object = None,
+    *,
+    status: int = 200,
+    msg: object = "provider words",
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    return httpx.Response(status, headers=headers, content=envelope(code, data, msg))
+
+
+def client(
+    url: str = "https://kie.test",
+    *,
+    key: str | None = KEY,
+    handler: Handler | AsyncHandler | None = None,
+    waits: Waits | None = None,
+    deadline_s: float = 10.0,
+) -> KieClient:
+    """A client that never really waits before a retry."""
+    return KieClient(
+        SecretStr(key) if key is not None else None,
+        api_url=url,
+        upload_url=url,
+        user_agent=USER_AGENT,
+        transport=httpx.MockTransport(handler) if handler else None,
+        deadlines=Deadlines(create_s=deadline_s, read_s=deadline_s, upload_s=deadline_s),
+        sleep=(waits or Waits()).sleep,
+        jitter=lambda: 0.5,
+    )

@@ -1,0 +1,87 @@
+"""The KIE_* variables."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from kie_runway.settings import KIE_API_URL, MAX_WAIT_S, Settings
+
+
+def test_the_defaults_talk_to_kie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KIE_HOME", str(tmp_path))
+    settings = Settings()
+
+    assert settings.api_key is None
+    assert settings.api_url == KIE_API_URL
+    assert settings.max_wait_s == MAX_WAIT_S
+    assert settings.ledger_path == tmp_path / "ledger.db"
+    assert settings.videos_dir == tmp_path / "videos"
+
+
+def test_without_kie_home_the_users_data_directory_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KIE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+    assert Settings().home_dir.is_relative_to(tmp_path)
+    assert Settings().home_dir.name == "kie-runway-mcp"
+
+
+def test_a_copy_with_another_home_uses_that_home(tmp_path: Path) -> None:
+    settings = Settings()
+    assert settings.home_dir == tmp_path / "home"  # looked at before it is copied
+
+    copy = settings.model_copy(update={"home": tmp_path / "other"})
+
+    assert copy.ledger_path == tmp_path / "other" / "ledger.db"
+
+
+def test_the_key_never_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIE_API_KEY", "sk-very-secret")
+    settings = Settings()
+
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "sk-very-secret"
+    assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize("name", ["KIE_API_KEY", "KIE_HOME", "KIE_DATABASE_URL", "KIE_OUTPUT_DIR"])
+def test_a_blank_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "  ")
+
+    assert getattr(Settings(), name.removeprefix("KIE_").lower()) is None
+
+
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIE_TRUSTED_HOSTS", "media.local, 10.0.0.7:8080,")
+
+    assert Settings().trusted_hosts == ("media.local", "10.0.0.7:8080")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KIE_MAX_WAIT_S", "-1"),
+        ("KIE_MAX_WAIT_S", "soon"),
+        ("KIE_API_URL", "ftp://kie.example"),
+        ("KIE_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+@pytest.mark.parametrize("url", ["postgresql://localhost/kie", "sqlite://", "ledger.db"])
+def test_only_sqlite_addresses_are_ledgers_so_far(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("KIE_DATABASE_URL", url)
+
+    with pytest.raises(ValueError, match="sqlite:"):
+        _ = Settings().ledger_path

@@ -1,0 +1,43 @@
+"""aleph_generate: an existing video, restyled."""
+
+from typing import Annotated
+
+from mcp.server.mcpserver import Context
+from pydantic import Field
+
+from kie_runway.app import Services
+from kie_runway.models import AlephAspectRatio, AlephRequest, Prompt, Seed, WebAddress
+from kie_runway_tools.arguments import RequestIdArgument, WatermarkArgument
+from kie_runway_tools.results import TaskResult
+from kie_runway_tools.starting import check_media, start
+
+
+async def aleph_generate(
+    ctx: Context[Services],
+    prompt: Annotated[Prompt, Field(description="What to change, and what to keep.")],
+    video_url: Annotated[
+        WebAddress, Field(description="Public https URL, up to 10 MB; its first 5 s are used.")
+    ],
+    aspect_ratio: AlephAspectRatio | None = None,
+    seed: Seed | None = None,
+    reference_image_url: Annotated[
+        WebAddress | None, Field(description="Public image whose style to follow.")
+    ] = None,
+    watermark: WatermarkArgument = None,
+    upload_cn: Annotated[bool, Field(description="Store the result in China.")] = False,
+    request_id: RequestIdArgument = None,
+) -> TaskResult:
+    """Restyle or edit a video with Aleph (paid, about 110 credits; it failed often in August
+    2026, so warn the user). Then call aleph_get_task."""
+    app = await ctx.request_context.lifespan_context.ready()
+    check_media(app, video_url=video_url, reference_image_url=reference_image_url)
+    request = AlephRequest(
+        prompt=prompt,
+        video_url=video_url,
+        aspect_ratio=aspect_ratio,
+        seed=seed,
+        reference_image_url=reference_image_url,
+        watermark=watermark,
+        upload_cn=upload_cn,
+    )
+    return await start(app, request, request_id)

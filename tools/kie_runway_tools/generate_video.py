@@ -1,0 +1,41 @@
+"""generate_video: text or an image to a video."""
+
+from typing import Annotated, Literal
+
+from mcp.server.mcpserver import Context
+from pydantic import Field
+
+from kie_runway.app import Services
+from kie_runway.models import AspectRatio, GenerateRequest, Prompt, WebAddress
+from kie_runway_tools.arguments import QualityArgument, RequestIdArgument, WatermarkArgument
+from kie_runway_tools.results import TaskResult
+from kie_runway_tools.starting import check_media, start
+
+
+async def generate_video(
+    ctx: Context[Services],
+    prompt: Annotated[Prompt, Field(description="Subject, motion, camera, light.")],
+    duration: Annotated[Literal[5, 10], Field(description="Seconds; 10 only at 720p.")] = 5,
+    quality: QualityArgument = "720p",
+    aspect_ratio: Annotated[
+        AspectRatio | None, Field(description="Default 16:9; with image_url the image decides.")
+    ] = None,
+    image_url: Annotated[
+        WebAddress | None, Field(description="First frame: public JPG or PNG, up to 10 MB.")
+    ] = None,
+    watermark: WatermarkArgument = None,
+    request_id: RequestIdArgument = None,
+) -> TaskResult:
+    """Start a paid Runway video (12 to 30 credits, 1 to 10 minutes). Then call get_task."""
+    app = await ctx.request_context.lifespan_context.ready()
+    check_media(app, image_url=image_url)
+    request = GenerateRequest(
+        prompt=prompt,
+        duration=duration,
+        quality=quality,
+        aspect_ratio=None if image_url else aspect_ratio or "16:9",
+        image_url=image_url,
+        watermark=watermark,
+    )
+    note = "aspect_ratio was left out: the image decides." if image_url and aspect_ratio else ""
+    return await start(app, request, request_id, note=note)

@@ -1,0 +1,54 @@
+"""list_tasks: what was started, newest first."""
+
+from typing import Annotated
+
+import mcp.types as t
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel, Field
+
+from kie_runway.app import Services
+from kie_runway.errors import BadInputError
+from kie_runway.models import Task, TaskState
+from kie_runway_tools.results import describe, headline
+
+ROW_NUMBER_MAX_DIGITS = 18  # the ledger's numbers have 64 bits
+
+
+class TaskList(BaseModel):
+    """Recorded tasks, newest first."""
+
+    tasks: list[Task]
+    next_cursor: str | None = None
+
+
+async def list_tasks(
+    ctx: Context[Services],
+    # Closed schemas are strict, and JSON knows no enums.
+    state: Annotated[TaskState | None, Field(strict=False)] = None,
+    limit: Annotated[int, Field(ge=1, le=50)] = 10,
+    cursor: Annotated[str | None, Field(max_length=20, description="next_cursor.")] = None,
+) -> Annotated[t.CallToolResult, TaskList]:
+    """Tasks started here, newest first, as last seen. Finds lost ids; free."""
+    app = await ctx.request_context.lifespan_context.ready()
+    entries = await app.ledger.list(
+        app.account,
+        states=None if state is None else (state,),
+        limit=limit + 1,
+        before=_row_number(cursor),
+    )
+    page = [describe(app, entry) for entry in entries[:limit]]
+    more = str(entries[limit - 1].id) if len(entries) > limit else None
+    listing = TaskList(tasks=page, next_cursor=more)
+    lines = [headline(task) for task in page] or ["No tasks."]
+    return t.CallToolResult(
+        content=[t.TextContent(text="\n".join(lines))],
+        structured_content=listing.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def _row_number(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= ROW_NUMBER_MAX_DIGITS):
+        raise BadInputError("`cursor` must be the next_cursor of an earlier list_tasks call.")
+    return int(cursor)
