@@ -1,0 +1,187 @@
+"""A KIE that misbehaves, a server whose pauses take no time, and what may be believed of them."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support import Agent
+
+from kie_runway import opening
+from kie_runway.client import Deadlines, KieClient
+from kie_runway.clock import Clock
+from kie_runway.tracker import STRAND_EVERY_S
+from kie_runway_sandbox import Sandbox
+from kie_runway_sandbox.faults import Endpoint
+
+OTHER_KEY = "somebody-elses-account"
+VIDEO_URL = "https://media.example.com/in.mp4"
+START: Mapping[Endpoint, tuple[str, dict[str, Any]]] = {
+    "runway/generate": ("generate_video", {"prompt": "a paper boat", "request_id": "one"}),
+    "aleph/generate": (
+        "aleph_generate",
+        {"prompt": "as a watercolour", "video_url": VIDEO_URL, "request_id": "one"},
+    ),
+}
+
+Reply = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Hurry:
+    """
+    Makes servers hurry: pauses between tries are noted and skipped.
+
+    `deadline_s` is for the servers opened from then on; `moved` moves the clock of all.
+    """
+
+    deadline_s: float = 10.0
+    moved: timedelta = timedelta()
+    pauses: list[float] = field(default_factory=list[float])
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every server opened from now on uses this clock and these deadlines."""
+        clock = _Clock(self)
+
+        async def skip(seconds: float) -> None:
+            self.pauses.append(seconds)
+
+        def client(*args: Any, **kwargs: Any) -> KieClient:
+            longest = self.deadline_s
+            deadlines = Deadlines(create_s=longest, read_s=longest, upload_s=longest)
+            return KieClient(*args, **kwargs, deadlines=deadlines, sleep=skip)
+
+        monkeypatch.setattr(opening, "Clock", lambda: clock)
+        monkeypatch.setattr(opening, "KieClient", client)
+
+
+class _Clock(Clock):
+    def __init__(self, hurry: Hurry) -> None:
+        self._hurry = hurry
+
+    def now(self) -> datetime:
+        return super().now() + self._hurry.moved
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds == STRAND_EVERY_S:  # a loop without end: skipping its pauses would spin
+            await asyncio.Event().wait()
+        self._hurry.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+
+def paid(sandbox: Sandbox) -> int:
+    """How many tasks KIE really made."""
+    return len(sandbox.log.select("create"))
+
+
+def sent(sandbox: Sandbox, endpoint: Endpoint = "runway/generate") -> int:
+    """How many paid requests reached KIE, whatever became of them."""
+    return sandbox.requests[endpoint]
+
+
+def assert_honest(task: Mapping[str, Any], sandbox: Sandbox) -> None:
+    """What an agent is told of money is what the sandbox booked, or an admitted doubt."""
+    made = paid(sandbox)
+    assert made <= 1
+    match task["charged"]:
+        case "no":
+            assert made == 0
+        case "yes":
+            assert made == 1
+        case doubt:
+            assert doubt == "unknown"
+    if "error" in task and task["state"] not in ("wait", "queueing", "generating"):
+        assert task["error"]["charged"] == task["charged"]
+
+
+async def assert_never_sent_again(agent: Agent, tool: str, arguments: Mapping[str, Any]) -> None:
+    """Repeating the call, as it is or without its request_id, finds the unclear task."""
+    unnamed = {name: value for name, value in arguments.items() if name != "request_id"}
+    for repeat in (arguments, unnamed):
+        task = await agent.refuse(tool, repeat)
+        assert (task["state"], task["charged"]) == ("unknown", "unknown")
+        assert task["request_id"] == arguments["request_id"]
+        assert "Do not start it again" in task["next"]
+        assert "try again" not in json.dumps(task).lower()
+
+
+@dataclass
+class RawKie:
+    """A listening socket in KIE's place; what it got, it keeps."""
+
+    url: str
+    requests: list[bytes] = field(default_factory=list[bytes])
+
+
+@asynccontextmanager
+async def raw_kie(reply: Reply) -> AsyncGenerator[RawKie]:
+    """Read one whole request per connection, then let `reply` do its worst."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            body = await reader.readexactly(int(length[1])) if length else b""
+            request = head + body
+            kie.requests.append(request)
+            await reply(request, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            connections.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    kie = RawKie(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        yield kie
+    finally:
+        server.close()
+        for task in list(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+def sends(*pieces: bytes, forever: bytes = b"") -> Reply:
+    """Write these, and then one thing again and again until the other side leaves."""
+
+    async def reply(_: bytes, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        while forever:
+            writer.write(forever)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    return reply
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """The bytes of an HTTP answer."""
+    lines = (f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def posts_and_looks(post: bytes, look: bytes) -> Reply:
+    """One answer for paid requests, another for look-ups."""
+
+    async def reply(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(post if request.startswith(b"POST") else look)
+        await writer.drain()
+
+    return reply
+
+
+def envelope(data: object, code: int = 200, msg: str = "success") -> bytes:
+    """KIE's wrapping."""
+    return json.dumps({"code": code, "msg": msg, "data": data}).encode()
