@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/journeys
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .

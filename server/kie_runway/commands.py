@@ -57,7 +57,8 @@ def sandbox(
     from kie_runway_sandbox import Sandbox, SandboxOptions, run
 
     try:
-        run(Sandbox(SandboxOptions(speed=speed)), typer.echo, port=port)
+        with Sandbox(SandboxOptions(speed=speed)) as stand_in:
+            run(stand_in, typer.echo, port=port)
     except OSError as exc:
         typer.echo(f"Port {port} cannot be used: {exc.strerror}.", err=True)
         sys.exit(serving.EXIT_USAGE)

@@ -1,0 +1,133 @@
+"""A server that has to end while KIE is still answering a paid request."""
+
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import pytest
+from tests.journeys.processes import RawHttp, Standalone, http_server, standalone_sandbox
+from tests.wire import RAW_ERAS, WITHIN_S, RawEra, Wire
+
+CLIENTS_PATIENCE_S = 2.0  # SDK clients close stdin, wait this long, and send SIGTERM
+ANSWER_S = 3.0
+PROMPT = "a paper boat"
+PAID = {"prompt": PROMPT, "request_id": "boat"}
+
+
+@pytest.fixture(name="kie")
+def _kie() -> Generator[Standalone]:
+    with standalone_sandbox() as sandbox:
+        yield sandbox
+
+
+def close_stdin(wire: Wire) -> None:
+    wire.close_stdin()
+
+
+def terminate(wire: Wire) -> None:
+    wire.process.send_signal(signal.SIGTERM)
+
+
+def interrupt(wire: Wire) -> None:
+    wire.process.send_signal(signal.SIGINT)
+
+
+def end_as_clients_do(wire: Wire) -> None:
+    wire.close_stdin()
+    with pytest.raises(subprocess.TimeoutExpired):
+        wire.process.wait(CLIENTS_PATIENCE_S)
+    wire.process.send_signal(signal.SIGTERM)
+
+
+ENDINGS = (close_stdin, terminate, interrupt, end_as_clients_do)
+
+
+def send_slowly(wire: Wire, kie: Standalone, answer_s: float) -> None:
+    """Get a paid request under way: KIE has made the task and takes its time to say so."""
+    kie.inject("slow_head", "runway/generate", seconds=answer_s)
+    wire.open()
+    wire.ask_tool("generate_video", prompt=PROMPT, request_id="boat")
+    kie.await_event("create")
+
+
+def row(home: Path) -> tuple[str, str | None]:
+    """State and task id of the one task in the ledger."""
+    return cast("tuple[str, str | None]", query(home, "SELECT state, task_id FROM entries"))
+
+
+def query(home: Path, statement: str) -> object:
+    with closing(sqlite3.connect(home / "ledger.db")) as ledger, ledger:
+        return ledger.execute(statement).fetchone()
+
+
+@pytest.mark.parametrize("era", RAW_ERAS)
+@pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
+def test_a_paid_request_under_way_is_drained_and_recorded(
+    end: Callable[[Wire], None], era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    with Wire(era=era, env=kie.env) as wire:
+        send_slowly(wire, kie, ANSWER_S)
+        end(wire)
+        code = wire.end()
+    recorded = row(tmp_path / "home")
+    with Wire(era=era, env=kie.env) as wire:
+        wire.open()
+        listed = wire.tool("list_tasks")["tasks"]
+        again = wire.tool("generate_video", **PAID)
+
+    paid = [event["task_id"] for event in kie.events("create")]
+    assert code == 0
+    assert recorded == ("wait", paid[0])
+    assert [task["task_id"] for task in listed] == paid
+    assert again["deduplicated"]
+    assert len(paid) == 1
+
+
+@pytest.mark.parametrize("era", RAW_ERAS)
+def test_the_http_server_drains_too(era: RawEra, kie: Standalone, tmp_path: Path) -> None:
+    kie.inject("slow_head", "runway/generate", seconds=ANSWER_S)
+    with http_server(env=kie.env) as server, RawHttp(server.url, era) as http:
+        http.open()
+        http.begin_tool("generate_video", PAID)
+        kie.await_event("create")
+        server.process.send_signal(signal.SIGTERM)
+        code = server.process.wait(WITHIN_S)
+
+    paid = [event["task_id"] for event in kie.events("create")]
+    assert code == 0
+    assert row(tmp_path / "home") == ("wait", paid[0])
+    assert len(paid) == 1
+
+
+@pytest.mark.parametrize("era", RAW_ERAS)
+def test_a_killed_process_leaves_an_unknown_task_that_is_never_sent_again(
+    era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with Wire(era=era, env=kie.env) as wire:
+        send_slowly(wire, kie, 60)
+        wire.process.kill()
+        wire.process.wait()
+    killed = row(home)
+    with Wire(era=era, env=kie.env) as wire:
+        wire.open()
+        leased = wire.tool("generate_video", **PAID)
+    # Its lease, two minutes, might still belong to a living process; let it be over.
+    query(home, "UPDATE entries SET lease_until = 1")
+    with Wire(era=era, env=kie.env) as wire:
+        wire.open()
+        seen = wire.tool("get_task", task_id="boat")
+        again = wire.tool("generate_video", **PAID)
+        unnamed = wire.tool("generate_video", prompt=PROMPT)
+
+    assert killed == ("submitting", None)
+    assert leased["state"] == "submitting"
+    for answer in (seen, again, unnamed):
+        assert answer["state"] == "unknown"
+        assert answer["request_id"] == "boat"
+        assert "may have been charged" in answer["next"]
+    assert len(kie.events("create")) == 1
