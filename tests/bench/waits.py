@@ -1,0 +1,80 @@
+"""A thousand agents' worth of waiting in one process."""
+
+import os
+import time
+from pathlib import Path
+
+from tests.bench.report import Row, Section, at_most
+from tests.bench.sandbox import BenchSandbox
+from tests.wire import Wire
+
+WAIT_S = 45
+RSS_TARGET_MB = 100
+
+
+def waits(sandbox: BenchSandbox, count: int) -> Section:
+    """Concurrent waits on distinct tasks over one stdio connection."""
+    (first,) = sandbox.make(1)
+    ids = sandbox.make(count)
+    with Wire(era="modern", env=sandbox.env) as wire:
+        wire.open()
+        wire.tool("get_task", task_id=first)  # whatever is loaded with the first call is loaded
+        pid = wire.process.pid
+        idle_mb, idle_cpu = rss_mb(pid), cpu_s(pid)
+        before = sandbox.requests()
+        began = time.perf_counter()
+        numbers = [
+            wire.ask_tool("get_task", progress=True, task_id=task_id, wait_seconds=WAIT_S)
+            for task_id in ids
+        ]
+        heard: set[object] = set()
+        while len(heard) < count:
+            heard.add(wire.notification("notifications/progress")["params"]["progressToken"])
+        begun = time.perf_counter() - began
+        held_mb, held_cpu = rss_mb(pid), cpu_s(pid)
+        sandbox.finish()
+        states = {wire.content(number)["state"] for number in numbers}
+        ended = time.perf_counter() - began
+        peak_mb, cpu = peak_rss_mb(pid), cpu_s(pid)
+        after = sandbox.requests()
+    assert states == {"success"}
+    asked = {name: after[name] - before.get(name, 0) for name in after}
+    return Section(
+        "Waits",
+        f"{count:,} calls of `get_task` with `wait_seconds={WAIT_S}` at once, each for a task of "
+        "its own that the server did not know, over one stdio connection; all tasks end once "
+        "every call waits. (KIE starts at most 20 tasks in 10 s, so real accounts have far fewer.)",
+        [
+            at_most(
+                "memory over idle, all waiting", held_mb - idle_mb, RSS_TARGET_MB, " MB", digits=0
+            ),
+            at_most("the same at its peak", peak_mb - idle_mb, RSS_TARGET_MB, " MB", digits=0),
+            Row("memory idle", f"{idle_mb:.0f} MB"),
+            Row("all waiting after", f"{begun:.1f} s, {held_cpu - idle_cpu:.1f} s of CPU"),
+            Row("all answered after", f"{ended:.1f} s, {cpu - idle_cpu:.1f} s of CPU"),
+            *(Row(f"requests to `{name}`", f"{n:,}") for name, n in sorted(asked.items()) if n),
+        ],
+    )
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    return _status_mb(pid, "VmRSS")
+
+
+def peak_rss_mb(pid: int) -> float:
+    """The most it ever was."""
+    return _status_mb(pid, "VmHWM")
+
+
+def _status_mb(pid: int, name: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no {name}: this measurement needs Linux")
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
