@@ -25,6 +25,7 @@ wheel: $(VENV)/.installed
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[sandbox]"
 	cd build/wheel && KIE_HOME=home ./venv/bin/kie-runway-mcp demo
+	test "$$(ls build/wheel/home/sandbox/videos/*.mp4 | wc -l)" -eq 3
 
 # The official conformance suite, both protocol revisions.
 conformance: $(VENV)/.tested $(NODE_TOOLS)/.installed

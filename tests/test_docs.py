@@ -3,11 +3,15 @@
 import os
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from kie_runway.settings import MAX_WAIT_S, Settings
+from kie_runway_sandbox import Switches
+from kie_runway_sandbox.faults import FaultKind
 from kie_runway_tools.catalog import build_tools
 
 ROOT = Path(__file__).parents[1]
@@ -66,3 +70,10 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", text)
 
     assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+def test_the_sandboxs_page_names_every_fault_and_switch() -> None:
+    text = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    names = [*get_args(FaultKind), *(field.name for field in fields(Switches))]
+
+    assert not [name for name in names if f"`{name}`" not in text]

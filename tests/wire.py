@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 RawEra = Literal["legacy", "modern"]
 RAW_ERAS: tuple[RawEra, ...] = ("legacy", "modern")
 CLIENT = {"name": "raw", "version": "1"}
+SANDBOX_KEY = "sandbox-key"
 WITHIN_S = 60.0  # a busy machine; nothing waits this long unless it is broken
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT}
 COMMAND = (str(Path(sys.executable).with_name("kie-runway-mcp")),)
@@ -24,6 +25,16 @@ META = {
 }
 
 Message = dict[str, Any]
+
+
+def sandbox_env(url: str) -> dict[str, str]:
+    """What makes a server process use the sandbox at this address."""
+    return {
+        "KIE_API_KEY": SANDBOX_KEY,
+        "KIE_API_URL": url,
+        "KIE_UPLOAD_URL": url,
+        "KIE_TRUSTED_HOSTS": urlsplit(url).netloc,
+    }
 
 
 class Wire:
@@ -57,12 +68,7 @@ class Wire:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             pipe.close()

@@ -6,18 +6,16 @@ Not imitated: models that understand a prompt, fetching media from elsewhere (a 
 placeholder takes their place), limits on file sizes, per-key caps, compression.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .faults import Fault as Fault
-    from .options import SandboxOptions as SandboxOptions
-    from .options import Switches as Switches
-    from .sandbox import Sandbox as Sandbox
-    from .serving import run as run
-    from .serving import serve as serve
+    from kie_runway_sandbox.faults import Fault as Fault
+    from kie_runway_sandbox.options import SandboxOptions as SandboxOptions
+    from kie_runway_sandbox.options import Switches as Switches
+    from kie_runway_sandbox.sandbox import Sandbox as Sandbox
+    from kie_runway_sandbox.serving import run as run
+    from kie_runway_sandbox.serving import serve as serve
 
 # Loaded when first asked for: importing the package stays free of uvicorn and starlette.
 _MODULES = {

@@ -1,7 +1,5 @@
 """Accounts: one per key, each with its own credits and rate limit; and the price list."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import deque
 from dataclasses import dataclass, field

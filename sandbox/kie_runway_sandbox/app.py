@@ -1,7 +1,5 @@
 """The routes: KIE's endpoints on both of its hosts, and the files it serves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +9,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from . import uploads, wire
-from .accounts import Account, TaskKind
-from .body import read_object
-from .control import control_routes
-from .gate import RECEIPT
-from .media import TaskPart
-from .tasks import Task
-from .uploads import Upload, UploadRefused
-from .validation import Refused, is_http_url
+from kie_runway_sandbox import uploads, wire
+from kie_runway_sandbox.accounts import Account, TaskKind
+from kie_runway_sandbox.body import read_object
+from kie_runway_sandbox.control import control_routes
+from kie_runway_sandbox.gate import RECEIPT
+from kie_runway_sandbox.media import TaskPart
+from kie_runway_sandbox.tasks import Task
+from kie_runway_sandbox.uploads import Upload, UploadRefused
+from kie_runway_sandbox.validation import Refused, is_http_url
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from kie_runway_sandbox.sandbox import Sandbox
 
 CONTROL_PREFIX = "/_sandbox"
 OPENAPI_FILE = Path(__file__).with_name("openapi.yaml")
@@ -30,7 +28,7 @@ RUNWAY_KINDS: set[TaskKind] = {"generate", "extend"}
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}  # recorded on upload answers (§9)
 
 
-def create_app(sandbox: Sandbox) -> Starlette:
+def create_app(sandbox: "Sandbox") -> Starlette:
     """The API of one sandbox, without the gate that plays faults."""
     api = _Api(sandbox)
     return Starlette(
@@ -64,7 +62,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
 class _Api:
     """The handlers."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: "Sandbox") -> None:
         self._sandbox = sandbox
         self._engine = sandbox.engine
         self._media = sandbox.engine.media

@@ -1,13 +1,11 @@
 """Reading the bodies of requests."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, cast
 
 from starlette.requests import Request
 
-from .validation import Refused
+from kie_runway_sandbox.validation import Refused
 
 
 async def read_object(request: Request) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Callbacks: what is posted when a task ends, how it is signed, how often it is tried."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib
@@ -11,11 +9,11 @@ from typing import Any
 
 import httpx
 
-from . import wire
-from .log import Log
-from .media import Media, is_loopback_url
-from .options import SandboxOptions, SwitchBoard
-from .tasks import Task
+from kie_runway_sandbox import wire
+from kie_runway_sandbox.log import Log
+from kie_runway_sandbox.media import Media, is_loopback_url
+from kie_runway_sandbox.options import SandboxOptions, SwitchBoard
+from kie_runway_sandbox.tasks import Task
 
 ALL_GENERATED = "All generated successfully."  # §7.1
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .picture import WHITE_LIGHT, Picture, Size, Sprite, mapped
-from .video import FPS
+from kie_runway_sandbox.picture import WHITE_LIGHT, Picture, Size, Sprite, mapped
+from kie_runway_sandbox.video import FPS
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -1,7 +1,5 @@
 """Clips: what to draw for a task, drawn once, in one worker thread."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os
@@ -11,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from .options import RenderMode
+from kie_runway_sandbox.options import RenderMode
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class ClipOrder:
     """A clip to draw, with inputs that may themselves still have to be drawn."""
 
     spec: ClipSpec
-    source: Path | ClipPart | None = None
-    reference: Path | ClipPart | None = None
+    source: "Path | ClipPart | None" = None
+    reference: "Path | ClipPart | None" = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Clips:
     def _render(self, spec: ClipSpec, clip: Clip) -> None:
         if self._renderer is None:
             # Imported late: it needs the extra [sandbox], which load tests do without.
-            from .render import render_clip
+            from kie_runway_sandbox.render import render_clip
 
             self._renderer = render_clip
         self._renderer(spec, clip.video, clip.thumbnail)

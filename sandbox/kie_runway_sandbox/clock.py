@@ -1,7 +1,5 @@
 """The sandbox's clock: wall time that can be moved, or a clock that stands still."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 

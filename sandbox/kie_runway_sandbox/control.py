@@ -1,7 +1,5 @@
 """The control API: the sandbox's methods over HTTP, under a prefix KIE could never have."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,16 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .body import read_object
-from .faults import FAULT
-from .log import ENTRY, EventName
-from .options import SWITCHES
-from .tasks import TASK
-from .validation import Refused
-from .wire import Json
+from kie_runway_sandbox.body import read_object
+from kie_runway_sandbox.faults import FAULT
+from kie_runway_sandbox.log import ENTRY, EventName
+from kie_runway_sandbox.options import SWITCHES
+from kie_runway_sandbox.tasks import TASK
+from kie_runway_sandbox.validation import Refused
+from kie_runway_sandbox.wire import Json
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from kie_runway_sandbox.sandbox import Sandbox
 
 T = TypeVar("T")
 
@@ -54,7 +52,7 @@ END_TASK = TypeAdapter(_EndTask)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def control_routes(sandbox: Sandbox) -> list[Route]:
+def control_routes(sandbox: "Sandbox") -> list[Route]:
     """The routes below the prefix."""
     control = _Control(sandbox)
     return [
@@ -76,7 +74,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
 class _Control:
     """The handlers; each returns what is to be shown as JSON."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: "Sandbox") -> None:
         self._sandbox = sandbox
 
     async def log(self, request: Request) -> Any:
@@ -166,5 +164,5 @@ async def _read(request: Request, adapter: TypeAdapter[T]) -> T:
     return adapter.validate_python(await read_object(request))
 
 
-def _faults(sandbox: Sandbox) -> list[Any]:
+def _faults(sandbox: "Sandbox") -> list[Any]:
     return [FAULT.dump_python(fault, mode="json") for fault in sandbox.faults.armed]

@@ -1,7 +1,5 @@
 """Accounts and tasks: what a create books, what moves a task, what its end causes."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import secrets
@@ -13,18 +11,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import wire
-from .accounts import ACCOUNT, Account, TaskKind, account_number, price
-from .clips import Clips
-from .clock import Clock
-from .log import Log, LogEntry
-from .media import Media
-from .options import SandboxOptions, SwitchBoard
-from .outcomes import judge
-from .store import Store
-from .tasks import TASK, Failure, State, Task
-from .uploads import Uploads
-from .validation import Refused, check_create
+from kie_runway_sandbox import wire
+from kie_runway_sandbox.accounts import ACCOUNT, Account, TaskKind, account_number, price
+from kie_runway_sandbox.clips import Clips
+from kie_runway_sandbox.clock import Clock
+from kie_runway_sandbox.log import Log, LogEntry
+from kie_runway_sandbox.media import Media
+from kie_runway_sandbox.options import SandboxOptions, SwitchBoard
+from kie_runway_sandbox.outcomes import judge
+from kie_runway_sandbox.store import Store
+from kie_runway_sandbox.tasks import TASK, Failure, State, Task
+from kie_runway_sandbox.uploads import Uploads
+from kie_runway_sandbox.validation import Refused, check_create
 
 
 class Engine:

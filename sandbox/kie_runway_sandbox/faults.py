@@ -1,9 +1,7 @@
 """Faults: what can go wrong between a client and KIE, armed per endpoint."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
@@ -112,18 +110,7 @@ def endpoint_of(path: str) -> Endpoint | None:
             return None
 
 
-_ENDPOINTS: dict[str, Endpoint] = {
-    "runway/generate": "runway/generate",
-    "runway/extend": "runway/extend",
-    "runway/record-detail": "runway/record-detail",
-    "aleph/generate": "aleph/generate",
-    "aleph/record-info": "aleph/record-info",
-    "chat/credit": "chat/credit",
-    "common/download-url": "common/download-url",
-    "file-stream-upload": "file-stream-upload",
-    "file-base64-upload": "file-base64-upload",
-    "file-url-upload": "file-url-upload",
-}
+_ENDPOINTS: dict[str, Endpoint] = {name: name for name in get_args(Endpoint)}
 
 
 class Faults:

@@ -1,7 +1,5 @@
 """The gate in front of the API: settles the clock, counts requests, plays faults."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import zlib
@@ -14,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import wire
-from .faults import Endpoint, Fault, Faults, endpoint_of
-from .log import Answer, Log, LogEntry
-from .reset import disconnected, reset_connection
+from kie_runway_sandbox import wire
+from kie_runway_sandbox.faults import Endpoint, Fault, Faults, endpoint_of
+from kie_runway_sandbox.log import Answer, Log, LogEntry
+from kie_runway_sandbox.reset import disconnected, reset_connection
 
 RECEIPT = "kie_runway_sandbox.receipt"
 CHUNK_BYTES = 65_536

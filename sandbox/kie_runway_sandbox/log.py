@@ -1,7 +1,5 @@
 """The ground truth: what the sandbox really did, whatever its answers said."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from .clock import Clock
-from .store import Store
+from kie_runway_sandbox.clock import Clock
+from kie_runway_sandbox.store import Store
 
 EventName = Literal[
-    "create",  # a task was made and paid; details: endpoint, body, credits, answer
-    "refused",  # a create was refused, nothing paid; details: endpoint, code, message
+    "create",  # a task was made and paid; details: kind, body, credits, answer
+    "refused",  # a create was refused, nothing paid; details: kind, code, message
     "finished",  # a task became success or fail; details: state, code, message
     "refund",  # details: credits
     "callback",  # one attempt; details: url, attempt, body, result, acknowledged

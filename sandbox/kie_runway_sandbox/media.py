@@ -1,7 +1,5 @@
 """Media URLs: the sandbox's own, and what stands behind the URLs that clients send."""
 
-from __future__ import annotations
-
 import ipaddress
 import secrets
 from collections.abc import Mapping
@@ -11,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from .accounts import EXTENSION_S
-from .clips import ClipOrder, ClipPart, ClipSpec
-from .clock import Clock
-from .tasks import Task
-from .uploads import Uploads
+from kie_runway_sandbox.accounts import EXTENSION_S
+from kie_runway_sandbox.clips import ClipOrder, ClipPart, ClipSpec
+from kie_runway_sandbox.clock import Clock
+from kie_runway_sandbox.tasks import Task
+from kie_runway_sandbox.uploads import Uploads
 
 DOWNLOAD_LINK_LIFETIME = timedelta(minutes=20)
 """How long a minted download link works (contract §10)."""

@@ -1,7 +1,5 @@
 """Options fixed at start, and switches for everything KIE's behaviour leaves open."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal

@@ -1,13 +1,11 @@
 """Why tasks fail after they were created (contract §4, §5, §7.5)."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
-from .media import PART_FILES, Located, Media, TaskPart
-from .tasks import Failure, Task
-from .uploads import sniff
+from kie_runway_sandbox.media import PART_FILES, Located, Media, TaskPart
+from kie_runway_sandbox.tasks import Failure, Task
+from kie_runway_sandbox.uploads import sniff
 
 MODERATED = "[moderated]"
 MAGIC_WORD = re.compile(r"\[fail:([^\]]+)\]")

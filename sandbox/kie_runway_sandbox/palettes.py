@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .picture import Colour
+from kie_runway_sandbox.picture import Colour
 
 
 @dataclass(frozen=True, slots=True)

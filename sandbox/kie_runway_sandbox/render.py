@@ -6,12 +6,12 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from .caption import Caption
-from .clips import ClipSpec
-from .picture import Picture, Size
-from .scenes import Scene
-from .styles import Style
-from .video import (
+from kie_runway_sandbox.caption import Caption
+from kie_runway_sandbox.clips import ClipSpec
+from kie_runway_sandbox.picture import Picture, Size
+from kie_runway_sandbox.scenes import Scene
+from kie_runway_sandbox.styles import Style
+from kie_runway_sandbox.video import (
     FPS,
     Footage,
     probe_video,

@@ -1,7 +1,5 @@
 """True connection resets: the one thing an ASGI application cannot do by itself."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import struct

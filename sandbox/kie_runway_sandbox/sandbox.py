@@ -1,7 +1,5 @@
 """The sandbox: all its parts wired together, and its controls as plain methods."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
@@ -16,19 +14,19 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from .accounts import Account
-from .app import create_app
-from .callbacks import Callbacks
-from .clips import Clips, Renderer
-from .clock import Clock
-from .engine import Engine
-from .faults import Endpoint, Fault, Faults
-from .gate import Gate
-from .log import Log
-from .options import SWITCHES, SandboxOptions, SwitchBoard, Switches
-from .outcomes import reason
-from .store import Store
-from .tasks import Failure, Task
+from kie_runway_sandbox.accounts import Account
+from kie_runway_sandbox.app import create_app
+from kie_runway_sandbox.callbacks import Callbacks
+from kie_runway_sandbox.clips import Clips, Renderer
+from kie_runway_sandbox.clock import Clock
+from kie_runway_sandbox.engine import Engine
+from kie_runway_sandbox.faults import Endpoint, Fault, Faults
+from kie_runway_sandbox.gate import Gate
+from kie_runway_sandbox.log import Log
+from kie_runway_sandbox.options import SWITCHES, SandboxOptions, SwitchBoard, Switches
+from kie_runway_sandbox.outcomes import reason
+from kie_runway_sandbox.store import Store
+from kie_runway_sandbox.tasks import Failure, Task
 
 MOVED = TypeAdapter(timedelta)
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from PIL import Image
 
-from .palettes import PALETTE_WORDS, PALETTES, mix
-from .picture import Colour, Picture, Size, Sprite, mapped
-from .shapes import bands, boat, disc, glow, ridge, skyline, star_field
-from .stage import Layer, Stage, clouds, sun
-from .words import chance_of, meant
+from kie_runway_sandbox.palettes import PALETTE_WORDS, PALETTES, mix
+from kie_runway_sandbox.picture import Colour, Picture, Size, Sprite, mapped
+from kie_runway_sandbox.shapes import bands, boat, disc, glow, ridge, skyline, star_field
+from kie_runway_sandbox.stage import Layer, Stage, clouds, sun
+from kie_runway_sandbox.words import chance_of, meant
 
 SCENE_WORDS = {
     "hills": "mountain mountains hill hills valley desert forest tree trees field meadow garden "

@@ -1,7 +1,5 @@
 """Serving a sandbox on loopback: inside the caller's event loop, or as a program."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ipaddress
@@ -15,8 +13,8 @@ from typing import Any, cast
 
 import uvicorn
 
-from .reset import ResettableProtocol
-from .sandbox import Sandbox
+from kie_runway_sandbox.reset import ResettableProtocol
+from kie_runway_sandbox.sandbox import Sandbox
 
 DEFAULT_PORT = 8765
 GRACE_S = 0.5

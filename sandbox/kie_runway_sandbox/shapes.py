@@ -8,7 +8,7 @@ import random
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from .picture import Colour, Size
+from kie_runway_sandbox.picture import Colour, Size
 
 OVERSAMPLING = 2  # drawn larger and shrunk, since Pillow draws hard edges
 

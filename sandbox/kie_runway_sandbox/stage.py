@@ -4,10 +4,10 @@ import math
 import random
 from dataclasses import dataclass
 
-from .palettes import Palette, mix
-from .picture import Colour, Picture, Size, Sprite
-from .shapes import cloud, disc, glow
-from .video import FPS
+from kie_runway_sandbox.palettes import Palette, mix
+from kie_runway_sandbox.picture import Colour, Picture, Size, Sprite
+from kie_runway_sandbox.shapes import cloud, disc, glow
+from kie_runway_sandbox.video import FPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Persistence: one SQLite table of JSON documents, or nothing at all."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager

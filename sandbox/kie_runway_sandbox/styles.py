@@ -10,8 +10,8 @@ from functools import cached_property, partial
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from .picture import BLACK_LIGHT, NO_COLOUR, WHITE_LIGHT, Picture, Size, mapped
-from .words import chance_of, meant
+from kie_runway_sandbox.picture import BLACK_LIGHT, NO_COLOUR, WHITE_LIGHT, Picture, Size, mapped
+from kie_runway_sandbox.words import chance_of, meant
 
 REFERENCE_SHARE = 0.75  # how far colours move towards those of the reference image
 STYLE_WORDS = {

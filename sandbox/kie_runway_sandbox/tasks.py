@@ -1,7 +1,5 @@
 """Tasks and the states they pass through, by time or by look-ups."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from .accounts import TaskKind
+from kie_runway_sandbox.accounts import TaskKind
 
 State = Literal["wait", "queueing", "generating", "success", "fail"]
 

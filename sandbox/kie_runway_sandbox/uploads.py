@@ -1,7 +1,5 @@
 """Uploaded input files (contract §9): stored by content, served for a day or three."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -16,11 +14,11 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import TypeAdapter
 
-from .clips import STAND_IN_THUMBNAIL
-from .clock import Clock, epoch_ms
-from .log import Log
-from .options import SwitchBoard
-from .store import Store
+from kie_runway_sandbox.clips import STAND_IN_THUMBNAIL
+from kie_runway_sandbox.clock import Clock, epoch_ms
+from kie_runway_sandbox.log import Log
+from kie_runway_sandbox.options import SwitchBoard
+from kie_runway_sandbox.store import Store
 
 RETENTION = {"24h": timedelta(hours=24), "3d": timedelta(days=3)}
 RANDOM_NAME_CHARS = string.ascii_lowercase + string.digits

@@ -1,11 +1,9 @@
 """What KIE checks before it creates a task (contract §3, §4, §5, §13.2)."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlsplit
 
-from .accounts import TaskKind
+from kie_runway_sandbox.accounts import TaskKind
 
 PROMPT_MAX_CHARS = 1800
 """For generate and extend; Aleph has no documented limit (§5)."""

@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image, ImageOps
 
-from .picture import Picture, Size
+from kie_runway_sandbox.picture import Picture, Size
 
 FPS = 24
 CRF = 23  # x264's quality: fine for flat colours, small files

@@ -1,7 +1,5 @@
 """The shapes of KIE's answers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .clock import epoch_ms
-from .media import Media
-from .options import Switches
-from .tasks import Task
+from kie_runway_sandbox.clock import epoch_ms
+from kie_runway_sandbox.media import Media
+from kie_runway_sandbox.options import Switches
+from kie_runway_sandbox.tasks import Task
 
 NO_ACCESS = "You do not have access permissions"  # §1
 NO_CREDITS = (  # quoted from a run log (§2.3)

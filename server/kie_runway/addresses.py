@@ -78,7 +78,9 @@ class Origin:
         return any(trusted.strip().lower() in names for trusted in trusted_hosts)
 
 
-def check_media_url(url: str, argument: str, trusted_hosts: Iterable[str]) -> None:
+def check_media_url(
+    url: str, argument: str, trusted_hosts: Iterable[str], *, https_only: bool = False
+) -> None:
     """
     Refuse an address that KIE cannot fetch, before a task that needs it is paid.
 
@@ -93,10 +95,12 @@ def check_media_url(url: str, argument: str, trusted_hosts: Iterable[str]) -> No
         raise BadInputError(f"`{argument}` {exc}.") from exc
     if origin.is_trusted(trusted_hosts):
         return
+    if https_only and origin.scheme != "https":
+        raise BadInputError(f"`{argument}` must be an https URL: KIE takes no other here.")
     if _is_private_name(origin.host) if origin.ip is None else not is_public(origin.ip):
         raise BadInputError(
             f"`{argument}` lies on a private host, which KIE cannot reach: put the file on a "
-            "public host, or send it with `upload_file` and use the URL that returns."
+            "public host."
         )
 
 

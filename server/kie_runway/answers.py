@@ -112,25 +112,8 @@ def failure(answer: Answer, code: int | None, message: str | None, use: Use) -> 
             retry_after_s=answer.retry_after_s,
         )
     if error is UnavailableError and use is Use.PAID:
-        return outcome_unknown(reason, message=message, http_status=status, body_code=code)
+        return OutcomeUnknownError(reason, message=message, http_status=status, body_code=code)
     return error(reason, message=message, http_status=status, body_code=code)
-
-
-def outcome_unknown(
-    what_happened: str,
-    *,
-    message: str | None = None,
-    http_status: int | None = None,
-    body_code: int | None = None,
-) -> OutcomeUnknownError:
-    """The error for a paid request that left without a clear answer coming back."""
-    return OutcomeUnknownError(
-        f"{what_happened} The video may have been started and billed, so this request must not "
-        "be sent again.",
-        message=message,
-        http_status=http_status,
-        body_code=body_code,
-    )
 
 
 def _meaning(status: int, code: int | None, use: Use) -> _Meaning:

@@ -15,17 +15,19 @@ from typing import Any, BinaryIO, Final, Literal, Self
 import httpx
 from pydantic import SecretStr
 
-from kie_runway.answers import NOT_VISIBLE, Use, failure, outcome_unknown
+from kie_runway.answers import NOT_VISIBLE, Use, failure
 from kie_runway.errors import (
     BadInputError,
     NoKeyError,
     NotSentError,
+    OutcomeUnknownError,
     RefusedError,
     UnavailableError,
     WrongKeyError,
 )
 from kie_runway.exchange import NOT_SENT, Exchange
 from kie_runway.models import PaidRequest, TaskKind, TaskUpdate
+from kie_runway.redaction import Redactor
 from kie_runway.values import provider_text, web_address
 from kie_runway.wire import (
     Envelope,
@@ -117,6 +119,7 @@ class KieClient:
         if not _is_header_text(user_agent):
             raise ValueError("The user agent takes printable ASCII characters only.")
         self._key = api_key.get_secret_value().strip() if api_key is not None else ""
+        self._redact = Redactor([SecretStr(self._key)])
         self._api_url = api_url
         self._upload_url = upload_url
         self._user_agent = user_agent
@@ -181,7 +184,7 @@ class KieClient:
         )
         task_id = read_created(envelope.data)
         if task_id is None:
-            raise outcome_unknown(
+            raise OutcomeUnknownError(
                 "KIE accepted the request without a usable task id.",
                 message=self._text(envelope.message),
                 body_code=envelope.code,
@@ -209,7 +212,7 @@ class KieClient:
             if exc.body_code in NOT_VISIBLE:
                 return None
             raise
-        return read_task(kind, task_id, data, secret=self._key)
+        return read_task(kind, task_id, data, redact=self._redact)
 
     async def credits(self) -> Decimal:
         """
@@ -357,7 +360,7 @@ class KieClient:
             # Whatever else broke, the request may have left.
             reason = f"KIE's answer did not arrive ({type(exc).__name__})."
             if use is Use.PAID:
-                raise outcome_unknown(reason) from None
+                raise OutcomeUnknownError(reason) from None
             raise UnavailableError(reason) from None
         envelope = read_envelope(answer.body) if answer.body is not None else None
         code = envelope.code if envelope is not None else None
@@ -369,7 +372,7 @@ class KieClient:
         return envelope
 
     def _text(self, value: object) -> str | None:
-        return provider_text(value, secret=self._key)
+        return provider_text(value, redact=self._redact)
 
 
 def _is_header_text(text: str) -> bool:

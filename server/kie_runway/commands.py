@@ -1,6 +1,5 @@
 """The commands that people type."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -28,7 +27,9 @@ def build_commands() -> typer.Typer:
 def serve(
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option(help="Loopback address to bind.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the HTTP server.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the HTTP server; 0 takes a free one.")
+    ] = 8000,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Against a free stand-in: no key, no money.")
     ] = False,
@@ -44,16 +45,20 @@ def demo(
     prompt: Annotated[str, typer.Argument(help="What the video shows.")] = DEMO_PROMPT,
 ) -> None:
     """Make, extend and restyle a video on the sandbox, and save it: free."""
+    _require_sandbox()
     from kie_runway.demo import run_demo
 
     raise typer.Exit(run_demo(prompt))
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Loopback port; 0 takes a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Loopback port; 0 takes a free one.")
+    ] = 8765,
     speed: Annotated[float, typer.Option(min=0.1, help="1 is as slow as KIE.")] = 1.0,
 ) -> None:
     """Run the stand-in for KIE alone, for anything that talks to KIE."""
+    _require_sandbox()
     from kie_runway_sandbox import Sandbox, SandboxOptions, run
 
     try:
@@ -61,4 +66,10 @@ def sandbox(
             run(stand_in, typer.echo, port=port)
     except OSError as exc:
         typer.echo(f"Port {port} cannot be used: {exc.strerror}.", err=True)
-        sys.exit(serving.EXIT_USAGE)
+        raise typer.Exit(serving.EXIT_USAGE) from exc
+
+
+def _require_sandbox() -> None:
+    if missing := serving.missing_for_sandbox():
+        typer.echo(missing, err=True)
+        raise typer.Exit(serving.EXIT_USAGE)

@@ -9,9 +9,11 @@ from typing import Any, cast
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 WAIT_S = 45
+_INHERITED = ("KIE_HOME", "KIE_OUTPUT_DIR")  # where videos go; nothing else may bend the demo
 EXTEND_PROMPT = "The boat reaches the river and sails into the morning fog"
 ALEPH_PROMPT = "Turn the clip into a watercolour painting"
 
@@ -28,56 +30,57 @@ def run_demo(prompt: str) -> int:
         The exit code: 0, or 1 when a step failed.
     """
     console = Console(highlight=False)
-    failures: list[DemoFailedError] = []
-    try:
-        asyncio.run(_Demo(console).run(prompt))
-    except* DemoFailedError as group:  # the client's task group wraps what is raised inside it
-        failures = [exc for exc in group.exceptions if isinstance(exc, DemoFailedError)]
-    for exc in failures:
-        console.print("[red]The demo stopped.[/red]", exc)
-    return 1 if failures else 0
+    return asyncio.run(_Demo(console).run(prompt))
 
 
 class _Demo:
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._say = console.print
 
-    async def run(self, prompt: str) -> None:
-        say = self._console.print
-        say("[bold]kie-runway-mcp demo[/bold]: sandbox only, no key, no network, no money.\n")
+    async def run(self, prompt: str) -> int:
+        """The exit code."""
+        self._say("[bold]kie-runway-mcp demo[/bold]: sandbox only, no key, no network, no money.\n")
         parameters = StdioServerParameters(
             command=sys.executable,
             args=["-m", "kie_runway", "serve", "--sandbox"],
-            env={name: os.environ[name] for name in os.environ if name.startswith("KIE_")},
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
         )
         async with Client(parameters) as client:
-            credits = await self._call(client, "get_credits")
-            say(f"Balance: {credits['credits']:g} credits (play money).\n")
-            first = await self._step(
-                client, "1. Text to video", "generate_video", {"prompt": prompt}
-            )
-            longer = await self._step(
-                client,
-                "2. Extend it",
-                "extend_video",
-                {"task_id": first["task_id"], "prompt": EXTEND_PROMPT},
-            )
-            painted = await self._step(
-                client,
-                "3. Restyle it with Aleph",
-                "aleph_generate",
-                {"video_url": first["video_url"], "prompt": ALEPH_PROMPT},
-            )
-            credits = await self._call(client, "get_credits")
+            try:
+                await self._journey(client, prompt)
+            except DemoFailedError as exc:
+                self._say("[red]The demo stopped.[/red]", escape(str(exc)), soft_wrap=True)
+                return 1
+        return 0
+
+    async def _journey(self, client: Client, prompt: str) -> None:
+        say = self._say
+        credits = await self._call(client, "get_credits")
+        say(f"Balance: {credits['credits']:g} credits (play money).\n")
+        first = await self._step(client, "1. Text to video", "generate_video", {"prompt": prompt})
+        longer = await self._step(
+            client,
+            "2. Extend it",
+            "extend_video",
+            {"task_id": first["task_id"], "prompt": EXTEND_PROMPT},
+        )
+        painted = await self._step(
+            client,
+            "3. Restyle it with Aleph",
+            "aleph_generate",
+            {"video_url": first["video_url"], "prompt": ALEPH_PROMPT},
+        )
+        credits = await self._call(client, "get_credits")
         say(f"Balance: {credits['credits']:g} credits.\n\n[bold]Your videos[/bold]")
         for task in (first, longer, painted):
-            say(f"  {task['file']}", soft_wrap=True)
+            say(f"  {escape(task['file'])}", soft_wrap=True)
 
     async def _step(
         self, client: Client, title: str, tool: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Start a task, wait for its end, save its video."""
-        say = self._console.print
+        say = self._say
         say(f"[bold]{title}[/bold]")
         task = await self._call(client, tool, arguments)
         say(f"  {tool}: task {task['task_id']}, about {task['credits']:g} credits.")

@@ -8,10 +8,12 @@ KieRunwayError
 ├── NotFinishedError         the task has no video yet
 ├── ExpiredError             KIE deleted the video (14 days)
 ├── NoKeyError               KIE_API_KEY is not set
-├── LedgerError              the ledger cannot be written, so nothing was sent
+├── LedgerError              the ledger cannot be read or written
+│   └── TaskIdTakenError     KIE gave a task id that another task has
 ├── CrashError               a fault of ours, in a tool that spends nothing
 │   └── PaidCrashError       the same in a tool that spends: it may have been billed
 ├── DownloadError            a finished file could not be fetched
+│   ├── DownloadStatusError  its host answered, but not with the file
 │   └── UnsafeUrlError       its address must not be fetched at all
 └── KieError                 what KIE, or the way to it, answered
     ├── WrongKeyError        401, 403
@@ -102,7 +104,7 @@ class NoKeyError(KieRunwayError):
 
 
 class LedgerError(KieRunwayError):
-    """The ledger cannot be read or written, so no paid request may leave."""
+    """The ledger cannot be read or written; no paid request leaves before it can."""
 
     code = "ledger_unavailable"
     retry = "ask_user"
@@ -121,11 +123,33 @@ class PaidCrashError(CrashError):
     charged = "unknown"
 
 
+class TaskIdTakenError(LedgerError):
+    """KIE gave a task id that another task has, so it cannot be recorded for this one."""
+
+
 class DownloadError(KieRunwayError):
     """A finished file could not be fetched or stored; the task itself is unharmed."""
 
     code = "download_failed"
     retry: ClassVar[Retry] = "later"
+
+
+class DownloadStatusError(DownloadError):
+    """
+    The host answered, but not with the file.
+
+    Attributes:
+        http_status: Of the answer.
+    """
+
+    def __init__(self, reason: str, *, http_status: int) -> None:
+        super().__init__(reason)
+        self.http_status = http_status
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether this is what a deleted result looks like."""
+        return self.http_status in (403, 404, 410)
 
 
 class UnsafeUrlError(DownloadError):
@@ -248,8 +272,28 @@ class UnavailableError(KieError):
 
 
 class OutcomeUnknownError(KieError):
-    """A paid request left, and whether KIE made a task of it is unknown. Never send it again."""
+    """
+    A paid request left, and whether KIE made a task of it is unknown. Never send it again.
+
+    The reason is `what_happened` and what it means for the money.
+    """
 
     code = "outcome_unknown"
     retry = "never"
     charged = "unknown"
+
+    def __init__(
+        self,
+        what_happened: str,
+        *,
+        message: str | None = None,
+        http_status: int | None = None,
+        body_code: int | None = None,
+    ) -> None:
+        super().__init__(
+            f"{what_happened} The video may have been started and billed, so this request must "
+            "not be sent again.",
+            message=message,
+            http_status=http_status,
+            body_code=body_code,
+        )

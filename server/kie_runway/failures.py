@@ -2,10 +2,8 @@
 
 from typing import Final, NamedTuple
 
-from kie_runway.errors import Retry
+from kie_runway.errors import GenerationFailedError, Retry
 from kie_runway.models import ErrorInfo
-
-GENERATION_FAILED = "generation_failed"
 
 
 class _Cause(NamedTuple):
@@ -44,7 +42,7 @@ def explain(message: str | None) -> ErrorInfo:
     said = (message or "").lower()
     cause = next((cause for cause in _CAUSES if cause.fragment in said), _UNNAMED)
     return ErrorInfo(
-        code=GENERATION_FAILED,
+        code=GenerationFailedError.code,
         reason=cause.reason,
         message=message,
         retry=cause.retry,

@@ -18,7 +18,7 @@ import anyio.to_thread
 import httpx
 
 from kie_runway.addresses import PORTS, IPAddress, Origin, is_public, parse_origin
-from kie_runway.errors import DownloadError, UnsafeUrlError
+from kie_runway.errors import DownloadError, DownloadStatusError, UnsafeUrlError
 
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 4  # tried in turn: without an IPv6 route the first one may fail
@@ -35,19 +35,6 @@ _NO_WEB_ADDRESS = "The address of the file is no proper http(s) address."
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 TransportFactory = Callable[[ssl.SSLContext], httpx.AsyncBaseTransport]
 Write = Callable[[bytes], Awaitable[object]]
-
-
-class DownloadStatusError(DownloadError):
-    """
-    The host answered, but not with the file.
-
-    Attributes:
-        http_status: Of the answer. 403, 404 and 410 are what a deleted result looks like.
-    """
-
-    def __init__(self, reason: str, *, http_status: int) -> None:
-        super().__init__(reason)
-        self.http_status = http_status
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from kie_runway.errors import BadInputError, Charged, KieRunwayError, Retry
 
 PROMPT_MAX_CHARS = 1800  # contract §3; an upstream message speaks of 2048, the stricter one holds
-URL_MAX_CHARS = 2048
+URL_MAX_CHARS = 8192  # signed addresses are long
 WATERMARK_MAX_CHARS = 100
 REQUEST_ID_MAX_CHARS = 128
 TASK_ID_MAX_CHARS = 200
@@ -59,6 +59,11 @@ class TaskState(StrEnum):
     def is_at_kie(self) -> bool:
         """Whether KIE has the task and is working on it."""
         return self in (TaskState.WAIT, TaskState.QUEUEING, TaskState.GENERATING)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether waiting can bring news."""
+        return self.is_at_kie or self in (TaskState.QUEUED, TaskState.SUBMITTING)
 
     @property
     def charged(self) -> Charged:
@@ -186,8 +191,8 @@ class TaskUpdate(BaseModel):
     """
     What one look at KIE, or a confirmed callback, says of a task.
 
-    `state` is never one of our own states. `raw_state` keeps KIE's own word when it is one we
-    do not know; such a task counts as generating.
+    `state` is never one of our own states. `raw_state` keeps KIE's own word where `state`
+    cannot: one we do not know, or a success without a video; both count as generating.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,6 +1,7 @@
 """The one choke-point for secrets: whatever leaves as text goes through here first."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
@@ -12,16 +13,23 @@ MIN_SECRET_CHARS = 6  # shorter strings would mask ordinary words
 
 
 class Redactor:
-    """Replaces secrets, plain, in base64 and URL-encoded, before anything is cut to length."""
+    """
+    Masks secrets, and every beginning of one from six characters on: plain, Base64, URL-encoded.
+
+    Mask before cutting to length, or a cut could leave a piece.
+    """
 
     def __init__(self, secrets: Iterable[SecretStr | None]) -> None:
         plain = [secret.get_secret_value() for secret in secrets if secret is not None]
-        forms = {form for text in plain if len(text) >= MIN_SECRET_CHARS for form in _forms(text)}
-        self._pattern = (
-            re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
-            if forms
-            else None
-        )
+        pieces = {
+            form[:length]
+            for text in plain
+            if len(text) >= MIN_SECRET_CHARS
+            for form in _forms(text)
+            for length in range(MIN_SECRET_CHARS, len(form) + 1)
+        }
+        longest_first = sorted(pieces, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if pieces else None
 
     def __call__(self, text: str) -> str:
         """The text with every secret masked."""
@@ -31,6 +39,7 @@ class Redactor:
 def _forms(secret: str) -> Iterable[str]:
     raw = secret.encode()
     yield secret
+    yield json.dumps(secret)[1:-1]
     yield quote(secret, safe="")
     yield quote_plus(secret)
     for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):

@@ -20,18 +20,17 @@ async def embedded_sandbox(
     """
     A running sandbox, as settings and a pace.
 
-    Its tasks live as long as the server, so unless `KIE_DATABASE_URL` is set the ledger does
-    too, and never mixes with the real one. Saved videos stay, under `<KIE_HOME>/sandbox`.
+    Its tasks live as long as the server, so its ledger does too and never mixes with a real
+    one, whatever `KIE_DATABASE_URL` says. Saved videos stay, under `<KIE_HOME>/sandbox`.
     """
     with Sandbox(SandboxOptions(speed=speed)) as sandbox:
         async with serve(sandbox) as running:
             with TemporaryDirectory(prefix="kie-sandbox-") as directory:
-                ledger = settings.database_url or f"sqlite:///{Path(directory, 'ledger.db')}"
                 replaced = {
                     "api_key": SecretStr(sandbox.options.keys[0]),
                     "api_url": running.url,
                     "upload_url": running.url,
-                    "database_url": ledger,
+                    "database_url": f"sqlite:///{Path(directory, 'ledger.db')}",
                     "home": settings.home_dir / "sandbox",
                     "trusted_hosts": (*settings.trusted_hosts, urlsplit(running.url).netloc),
                 }

@@ -20,8 +20,8 @@ from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from kie_runway.arguments import explain_arguments
-from kie_runway.errors import BadInputError, CrashError, KieRunwayError, PaidCrashError
+from kie_runway.argument_errors import explain_arguments
+from kie_runway.errors import BadInputError, Charged, CrashError, KieRunwayError, PaidCrashError
 from kie_runway.models import ErrorInfo
 
 log = logging.getLogger(__name__)
@@ -168,8 +168,7 @@ def _slim_keyword(name: str, value: JsonValue, defs: Mapping[str, JsonValue]) ->
 def error_result(exc: KieRunwayError) -> t.CallToolResult:
     """A failure as an agent sees it: one line of text and the `error` object."""
     error = ErrorInfo.of(exc)
-    billing = {"no": "Nothing was charged.", "yes": "It was charged.", "unknown": _MAYBE_CHARGED}
-    said = (exc.reason, billing[exc.charged], error.quotation)
+    said = (exc.reason, _BILLING[exc.charged], error.quotation)
     return t.CallToolResult(
         is_error=True,
         content=[t.TextContent(text=" ".join(filter(None, said)))],
@@ -177,7 +176,11 @@ def error_result(exc: KieRunwayError) -> t.CallToolResult:
     )
 
 
-_MAYBE_CHARGED = "It may have been charged: do not repeat it without the user's consent."
+_BILLING: Mapping[Charged, str] = {
+    "no": "This call charged nothing.",
+    "yes": "It was charged.",
+    "unknown": "It may have been charged: do not repeat it without the user's consent.",
+}
 
 
 def _crash_result(tool: Tool, exc: BaseException) -> t.CallToolResult:

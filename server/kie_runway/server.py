@@ -1,4 +1,4 @@
-"""create_server: the one place where all is wired."""
+"""create_server: the MCP server around the tools; `opening.py` wires what they work with."""
 
 import asyncio
 from collections.abc import AsyncGenerator

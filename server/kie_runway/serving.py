@@ -5,6 +5,7 @@ import ipaddress
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -43,6 +44,8 @@ def serve(
             f"--host {host} is not loopback. Whoever reaches this server spends your credits, and "
             "it has no authentication yet: use 127.0.0.1, and a tunnel or proxy that authenticates."
         )
+    if sandbox and (missing := missing_for_sandbox()):
+        return _refuse(missing)
     configure_logging(settings.log_level, Redactor([settings.api_key]))
     asyncio.run(_serve(settings, http, host, port, speed if sandbox else None))
     return 0
@@ -73,6 +76,13 @@ async def _kie(
 
     async with embedded_sandbox(settings, sandbox_speed) as replaced:
         yield replaced
+
+
+def missing_for_sandbox() -> str | None:
+    """What to install before the sandbox can draw; None when all is there."""
+    if all(find_spec(name) for name in ("av", "PIL", "multipart")):
+        return None
+    return "The sandbox draws its clips with PyAV: pip install 'kie-runway-mcp[sandbox]'"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,10 +1,12 @@
 """The KIE_* environment variables, read once into one frozen model."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 KIE_API_URL = "https://api.kie.ai"
@@ -26,11 +28,30 @@ def _without_slash(value: object) -> object:
 
 
 def _blank_is_none(value: object) -> object:
-    """Clients pass an empty string for a field their user left out."""
-    return None if isinstance(value, str) and not value.strip() else value
+    """Clients pass an empty string for a field their user left out, and people paste spaces."""
+    return (value.strip() or None) if isinstance(value, str) else value
 
 
-BaseUrl = Annotated[str, BeforeValidator(_without_slash), Field(pattern=r"^https?://")]
+def _reachable(url: str) -> str:
+    """Refuse an address whose port cannot be one (`ValueError`)."""
+    _ = urlsplit(url).port
+    return url
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise ValueError("names a user without a home directory") from exc
+
+
+BaseUrl = Annotated[
+    str,
+    BeforeValidator(_without_slash),
+    Field(pattern=r"^https?://[^/]"),
+    AfterValidator(_reachable),
+]
+Directory = Annotated[Path, AfterValidator(_expanded)]
 Blankable = BeforeValidator(_blank_is_none)
 
 
@@ -47,19 +68,19 @@ class Settings(BaseSettings):
     api_url: Annotated[BaseUrl, Field(description="KIE's API")] = KIE_API_URL
     upload_url: Annotated[BaseUrl, Field(description="KIE's file upload host")] = KIE_UPLOAD_URL
     home: Annotated[
-        Path | None,
+        Directory | None,
         Blankable,
         Field(
             description="Data directory: ledger and saved videos; unset, the user's data directory"
         ),
     ] = None
     database_url: Annotated[
-        str | None,
+        Annotated[str, Field(pattern=r"^sqlite:///.+")] | None,
         Blankable,
         Field(description="The ledger; unset, `sqlite:///<KIE_HOME>/ledger.db`"),
     ] = None
     output_dir: Annotated[
-        Path | None,
+        Directory | None,
         Blankable,
         Field(description="Where videos are saved; unset, `<KIE_HOME>/videos`"),
     ] = None
@@ -78,7 +99,7 @@ class Settings(BaseSettings):
             pattern=r"^[!-~]([ -~]*[!-~])?$",
             description="Sent to KIE; its CDN blocks clients that send none",
         ),
-    ] = "kie-runway-mcp/0.1"
+    ] = f"kie-runway-mcp/{version('kie-runway-mcp')}"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
@@ -89,7 +110,7 @@ class Settings(BaseSettings):
     def home_dir(self) -> Path:
         """The data directory, made absolute; nothing is created."""
         if self.home is not None:
-            return self.home.expanduser().absolute()
+            return self.home.absolute()
         from platformdirs import user_data_path  # not needed where KIE_HOME is set
 
         return user_data_path("kie-runway-mcp", appauthor=False)
@@ -98,23 +119,13 @@ class Settings(BaseSettings):
     def videos_dir(self) -> Path:
         """Where videos are saved, absolute."""
         if self.output_dir is not None:
-            return self.output_dir.expanduser().absolute()
+            return self.output_dir.absolute()
         return self.home_dir / "videos"
 
     @property
     def ledger_path(self) -> Path:
-        """
-        The ledger's SQLite file.
-
-        Raises:
-            ValueError: `KIE_DATABASE_URL` is no `sqlite:///` address.
-        """
+        """The ledger's SQLite file, absolute."""
         if self.database_url is None:
             return self.home_dir / "ledger.db"
-        scheme, _, path = self.database_url.partition(":///")
-        if scheme != "sqlite" or not path:
-            raise ValueError(
-                "KIE_DATABASE_URL must look like sqlite:////absolute/path/ledger.db; "
-                "other databases are not supported yet."
-            )
+        path = self.database_url.removeprefix("sqlite:///")
         return Path(os.path.expanduser(path)).absolute()

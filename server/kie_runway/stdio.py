@@ -14,11 +14,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from kie_runway.refusals import TOO_LONG, is_message, refusal
+from kie_runway.lines import TOO_LONG, is_answer, is_message, is_request, refusal
 from kie_runway.sdk import StrictServer
 from kie_runway.signals import on_signal
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
+FINISH_S = 1.0  # for requests read before stdin ended; clients send SIGTERM after 2 s
 
 
 async def serve_stdio(server: StrictServer[Any]) -> None:
@@ -39,8 +40,11 @@ async def serve_stdio(server: StrictServer[Any]) -> None:
 
 
 def _can_poll_stdin() -> bool:
-    """Whether stdin is a pipe, socket or terminal of a POSIX system; files need a thread."""
-    return sys.platform != "win32" and not stat.S_ISREG(os.fstat(0).st_mode)
+    """Whether stdin is a pipe, socket or terminal of a POSIX system; all else needs a thread."""
+    if sys.platform == "win32":
+        return False
+    mode = os.fstat(0).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)
 
 
 @asynccontextmanager
@@ -82,11 +86,13 @@ class _Lines:
     async def __anext__(self) -> str:
         while line := await self._next_line():
             if is_message(line):
+                self._output.expect_answer(line)
                 return line
             refused = refusal(line)
             if refused is not None:
                 await self._output.write(refused)
         self.ended = True
+        await self._output.finish()
         raise StopAsyncIteration
 
     async def _next_line(self) -> str:
@@ -118,6 +124,22 @@ class _Output:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._turn = asyncio.Lock()
+        self._unanswered = 0
+        self._answered = asyncio.Event()
+        self._is_ending = False
+
+    def expect_answer(self, line: str) -> None:
+        """Count a message that the client sent, if it is a request."""
+        self._unanswered += is_request(line)
+
+    async def finish(self) -> None:
+        """The client sends no more: let quick requests be answered, and wait for no reader."""
+        self._is_ending = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                while self._unanswered > 0:
+                    self._answered.clear()
+                    await self._answered.wait()
 
     async def write(self, text: str) -> None:
         rest = memoryview(text.encode())
@@ -126,18 +148,28 @@ class _Output:
                 try:
                     rest = rest[os.write(self._fd, rest) :]
                 except BlockingIOError:
-                    await self._writable()
+                    if not await self._writable():
+                        return
                 except (BrokenPipeError, ConnectionResetError):
                     return
+        if is_answer(text):
+            self._unanswered -= 1
+            self._answered.set()
 
     async def flush(self) -> None:
         """Nothing is buffered here."""
 
-    async def _writable(self) -> None:
+    async def _writable(self) -> bool:
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         loop.add_writer(self._fd, ready.set)
         try:
-            await ready.wait()
+            while not ready.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FINISH_S):
+                        await ready.wait()
+                if self._is_ending and not ready.is_set():
+                    return False
         finally:
             loop.remove_writer(self._fd)
+        return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from kie_runway.budget import estimate_credits
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import (
@@ -21,9 +21,11 @@ from kie_runway.errors import (
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
+    TaskIdTakenError,
 )
-from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Transition
+from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
 from kie_runway.models import ErrorInfo, ExtendRequest, PaidRequest, TaskState
+from kie_runway.prices import estimate_credits
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +36,9 @@ ANSWER_WITHIN_S = 40.0  # then the caller gets the row as it stands; clients giv
 DRAIN_S = 65.0
 MAX_NOT_SENT = 3
 MAX_RATE_LIMITED = 5
-MAX_COMMITS = 6
+MAX_COMMITS = 6  # once closing; before that there is no end
+COMMIT_PAUSE_MAX_S = 10.0
 _REQUEST_ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that reads like another
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The row of a start, and whether an earlier call had made it."""
-
-    entry: Entry
-    deduplicated: bool
 
 
 class Submitter:
@@ -61,7 +56,7 @@ class Submitter:
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._closing = asyncio.Event()
 
-    async def start(self, account: str, request: PaidRequest, request_id: str | None) -> Started:
+    async def start(self, account: str, request: PaidRequest, request_id: str | None) -> Opened:
         """
         Start a paid task, or find the one that an earlier call started.
 
@@ -73,19 +68,37 @@ class Submitter:
             NoKeyError: No key is configured; nothing was written or sent.
             RequestConflictError: The request_id stands for other arguments.
             LedgerError: The intent could not be written down, so nothing was sent.
+            OutcomeUnknownError: The ledger failed after that.
         """
         self._client.require_key()
+        intent = _intent(account, request, request_id)
+        # Shielded, so that no row is left queued without anybody to send it.
+        opened = await asyncio.shield(asyncio.create_task(self._open(intent, request)))
+        run = self._runs.get(opened.entry.id)
+        if run is None:
+            return opened
+        await asyncio.wait({run}, timeout=ANSWER_WITHIN_S)
+        return Opened(await self._read(opened.entry), opened.deduplicated)
+
+    async def _open(self, intent: Intent, request: PaidRequest) -> Opened:
+        """The row, with somebody sending it if it waits to be sent."""
         now = self._clock.now()
-        opened = await self._ledger.open_intent(
-            _intent(account, request, request_id), now=now, since=now - DUPLICATE_WINDOW
-        )
+        opened = await self._ledger.open_intent(intent, now=now, since=now - DUPLICATE_WINDOW)
         entry = opened.entry
-        if entry.state is TaskState.QUEUED and entry.id not in self._runs:
-            self._run(entry, request)
-        if entry.id in self._runs:
-            await asyncio.wait({self._runs[entry.id]}, timeout=ANSWER_WITHIN_S)
-            entry = await self._ledger.find(account, entry.request_id) or entry
-        return Started(entry, opened.deduplicated)
+        if entry.state is not TaskState.QUEUED or entry.id in self._runs:
+            return opened
+        self._run(entry, request)
+        return Opened(entry, deduplicated=False)  # whoever made the row, this call pays
+
+    async def _read(self, entry: Entry) -> Entry:
+        """The row as it stands after sending."""
+        try:
+            return await self._ledger.get(entry.id) or entry
+        except LedgerError as exc:
+            raise OutcomeUnknownError(
+                "The ledger failed while the request was being sent. Later call get_task with "
+                f"request_id {entry.request_id}."
+            ) from exc
 
     async def aclose(self) -> None:
         """Let what is being sent end and be recorded, up to 65 s; what waits stays queued."""
@@ -150,21 +163,25 @@ class Submitter:
 
     async def _accept(self, entry_id: int, task_id: str) -> None:
         now = self._clock.now()
-        await self._commit(
-            Transition(
-                entry_id,
-                (TaskState.SUBMITTING,),
-                TaskState.WAIT,
-                now,
-                {
-                    "task_id": task_id,
-                    "accepted_at": now,
-                    "error": None,
-                    "owner": None,
-                    "lease_until": None,
-                },
-            )
+        accepted = Transition(
+            entry_id,
+            # A lease that ran out made the row `unknown` meanwhile: KIE's id is worth more.
+            (TaskState.SUBMITTING, TaskState.UNKNOWN),
+            TaskState.WAIT,
+            now,
+            {
+                "task_id": task_id,
+                "accepted_at": now,
+                "error": None,
+                "owner": None,
+                "lease_until": None,
+            },
         )
+        try:
+            await self._commit(accepted)
+        except TaskIdTakenError as exc:
+            unusable = OutcomeUnknownError(f"{exc.reason} It was {task_id}.")
+            await self._settle(entry_id, TaskState.UNKNOWN, unusable)
 
     async def _settle(self, entry_id: int, state: TaskState, exc: KieRunwayError) -> None:
         """Record how sending ended otherwise than with a task id."""
@@ -175,28 +192,40 @@ class Submitter:
         if state is TaskState.REJECTED:
             changes["finished_at"] = now
         await self._commit(
-            Transition(entry_id, (TaskState.SUBMITTING,), state, now, changes, _detail(exc))
+            Transition(
+                entry_id,
+                (TaskState.SUBMITTING,),
+                state,
+                now,
+                changes,
+                _detail(exc),
+                # Once somebody else has the row, our news is none of its business.
+                owner=self._owner,
+            )
         )
 
     async def _commit(self, transition: Transition) -> None:
         """Write down how a paid request ended, and do not give up easily: it cannot be asked."""
-        for attempt in range(1, MAX_COMMITS + 1):
+        extra = {
+            "entry": transition.entry_id,
+            "state": transition.to.value,
+            "task_id": transition.changes.get("task_id"),
+        }
+        for attempt in itertools.count(1):
             try:
-                await self._ledger.transition(transition)
+                changed = await self._ledger.transition(transition)
+            except TaskIdTakenError:
+                log.exception("could not record how a paid request ended", extra=extra)
+                raise
             except LedgerError:
                 # The last place where the task id exists outside KIE is this line.
-                log.exception(
-                    "could not record how a paid request ended",
-                    extra={
-                        "entry": transition.entry_id,
-                        "state": transition.to.value,
-                        "task_id": transition.changes.get("task_id"),
-                    },
-                )
-                if attempt == MAX_COMMITS:
+                log.exception("could not record how a paid request ended", extra=extra)
+                if self._closing.is_set() and attempt >= MAX_COMMITS:
                     raise
-                await self._clock.sleep(2**attempt / 10)
+                await self._clock.sleep(min(COMMIT_PAUSE_MAX_S, 2**attempt / 10))
             else:
+                if changed is None:
+                    log.error("a paid request ended on a row that had moved on", extra=extra)
                 return
 
     async def _pause(self, seconds: float) -> None:
@@ -232,7 +261,7 @@ def _requeue_or_reject(pause_s: float | None) -> TaskState:
     return TaskState.REJECTED if pause_s is None else TaskState.QUEUED
 
 
-_BROKE_OFF = "Sending broke off, so the request may have reached KIE."
+_BROKE_OFF = "Sending broke off."
 
 
 def _detail(exc: KieRunwayError) -> str:

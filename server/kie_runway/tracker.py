@@ -18,25 +18,29 @@ from kie_runway.errors import (
     KieError,
     KieRunwayError,
     LedgerError,
+    OutcomeUnknownError,
     RateLimitedError,
+    UnavailableError,
     UnknownTaskError,
 )
 from kie_runway.failures import explain
 from kie_runway.ledger.base import Entry, Ledger
-from kie_runway.models import ErrorInfo, TaskKind, TaskState
+from kie_runway.models import ErrorInfo, TaskKind, TaskState, TaskUpdate
 from kie_runway.pace import JITTER, Pace
 from kie_runway.updates import Updates
 
 log = logging.getLogger(__name__)
 
+ASK_S = 25.0
+GLANCE_S = 10.0  # an agent that asks in passing is not held up; the look goes on
 TICK_S = 5.0  # between two progress messages
 ELSEWHERE_S = 2.0  # another process may move a row that is not yet at KIE
-STRAND_EVERY_S = 30.0
+SWEEP_EVERY_S = 30.0
 RATE_LIMITED_S = 10.0  # one whole window of KIE's limiter
 TROUBLE_S = 60.0  # a wrong key does not mend itself
 MAX_BACKOFF_S = 60.0
 INVISIBLE_GRACE_S = 90.0
-MAX_EMPTY_SUCCESSES = 5
+EMPTY_SUCCESS_GRACE_S = 600.0
 
 Tick = Callable[[Entry, float], Awaitable[None]]
 
@@ -58,7 +62,7 @@ class _Follower:
     looked: float | None = None
     watchers: int = 0
     failures: int = 0
-    empty_successes: int = 0
+    empty_since: float | None = None
     looking: asyncio.Task[None] | None = None
     trouble: KieRunwayError | None = None
 
@@ -93,12 +97,12 @@ class Tracker:
     async def start(self) -> None:
         """Take up every task that has not ended, also those of an earlier process."""
         self._ledger.on_change = self._changed
-        await self._ledger.strand(now=self._clock.now())
+        await self.sweep()
         for entry in await self._ledger.unfinished():
             self._follow(entry)
         self._loops = [
             asyncio.create_task(self._look_when_due(), name="tracker"),
-            asyncio.create_task(self._strand_now_and_then(), name="tracker strand"),
+            asyncio.create_task(self._sweep_now_and_then(), name="tracker sweep"),
         ]
 
     async def aclose(self) -> None:
@@ -108,11 +112,16 @@ class Tracker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def find(self, account: str, kind: TaskKind, any_id: str) -> Entry:
+    async def find(self, account: str, any_id: str, *kinds: TaskKind) -> Entry:
         """
         A task by KIE's id or by its request_id.
 
         An id that only KIE knows is looked up there and recorded from then on.
+
+        Args:
+            account: Whose task.
+            any_id: Either id.
+            kinds: Of what the task may be, if only KIE knows it; tried in this order.
 
         Raises:
             UnknownTaskError: Neither the ledger nor KIE knows the id.
@@ -120,25 +129,38 @@ class Tracker:
         """
         entry = await self._ledger.find(account, any_id)
         if entry is not None:
-            return await self._updates.expire(entry)
-        update = await self._client.look_up(kind, any_id)
-        if update is None:
-            raise UnknownTaskError(
-                f"No {kind} task has this id. Copy a `task_id` or `request_id` that a tool "
-                "returned; list_tasks shows the recent ones."
-            )
+            return entry
+        for kind in kinds:
+            update = await self._ask(kind, any_id)
+            if update is not None:
+                return await self._adopt(account, kind, any_id, update)
+        raise UnknownTaskError(
+            "No task has this id. Copy a `task_id` or `request_id` that a tool returned; "
+            "list_tasks shows the recent ones."
+        )
+
+    async def _adopt(self, account: str, kind: TaskKind, task_id: str, update: TaskUpdate) -> Entry:
+        """Record a task that was made elsewhere."""
         adopted = Entry(
             id=0,
             account=account,
-            request_id=any_id,
+            request_id=task_id,
             kind=kind,
             state=TaskState.WAIT,
             arguments={"prompt": update.prompt} if update.prompt else {},
             created_at=self._clock.now(),
-            task_id=any_id,
+            task_id=task_id,
             parent_task_id=update.parent_task_id,
         )
         return await self._updates.apply(await self._ledger.adopt(adopted), update)
+
+    async def _ask(self, kind: TaskKind, task_id: str) -> TaskUpdate | None:
+        """What KIE says of a task that nobody follows, without its retries taking a minute."""
+        try:
+            async with asyncio.timeout(ASK_S):
+                return await self._client.look_up(kind, task_id)
+        except TimeoutError:
+            raise UnavailableError("KIE did not answer in time; asking again is free.") from None
 
     async def wait(self, entry: Entry, seconds: float, tick: Tick | None = None) -> Sight:
         """
@@ -151,7 +173,7 @@ class Tracker:
             seconds: The longest wait.
             tick: Called with the row and the seconds waited, every 5 s and on each change.
         """
-        if entry.state.is_terminal or entry.state is TaskState.UNKNOWN:
+        if not entry.state.may_move:
             return Sight(entry)
         if entry.state.is_at_kie:
             self._follow(entry)
@@ -183,7 +205,7 @@ class Tracker:
                     self._follow(entry)
             if tick is not None:
                 await tick(entry, waited)
-            if entry.state.is_terminal or waited >= seconds:
+            if not entry.state.may_move or waited >= seconds:
                 return
             changed.clear()
             pause = TICK_S if entry.state.is_at_kie else ELSEWHERE_S
@@ -203,7 +225,7 @@ class Tracker:
         if follower.looking is None and not fresh and not backing_off:
             self._look(follower)
         if follower.looking is not None:
-            await asyncio.wait({follower.looking})
+            await asyncio.wait({follower.looking}, timeout=GLANCE_S)
 
     @contextmanager
     def _watching(self, entry_id: int) -> Generator[asyncio.Event]:
@@ -307,12 +329,19 @@ class Tracker:
         if update is not None:
             # Also when another process was first to record it: who waits here must wake.
             self._changed(await self._updates.apply(entry, update))
-            if update.raw_state == TaskState.SUCCESS:  # finished, says KIE, but shows no video
-                follower.empty_successes += 1
-            if follower.empty_successes == MAX_EMPTY_SUCCESSES:
-                self._changed(await self._updates.fail(entry, _NO_VIDEO))
+            await self._judge_empty_success(follower, update)
         if follower.entry.id in self._followers:
             self._schedule(follower)
+
+    async def _judge_empty_success(self, follower: _Follower, update: TaskUpdate) -> None:
+        """Finished, says KIE, but shows no video: the address may follow, though not for ever."""
+        if update.raw_state != TaskState.SUCCESS:
+            follower.empty_since = None
+            return
+        now = asyncio.get_running_loop().time()
+        follower.empty_since = follower.empty_since or now
+        if now - follower.empty_since >= EMPTY_SUCCESS_GRACE_S * self._pace.scale:
+            self._changed(await self._updates.fail(follower.entry, _NO_VIDEO))
 
     def _stumble(self, follower: _Follower, exc: KieRunwayError) -> None:
         """No news: remember why, tell who waits, look again later and later."""
@@ -333,17 +362,26 @@ class Tracker:
         accepted = entry.accepted_at or entry.created_at
         if self._clock.now() - accepted < timedelta(seconds=INVISIBLE_GRACE_S):
             return None
-        return UnknownTaskError("KIE does not show this task, though it accepted it.")
+        return UnavailableError(
+            "KIE does not show this task, though it accepted it. Do not start it again."
+        )
 
-    async def _strand_now_and_then(self) -> None:
+    async def _sweep_now_and_then(self) -> None:
         while True:
-            await self._clock.sleep(STRAND_EVERY_S)
+            await self._clock.sleep(SWEEP_EVERY_S)
             try:
-                await self._ledger.strand(now=self._clock.now())
+                await self.sweep()
             except LedgerError:
-                log.exception("could not look for stranded submissions")
+                log.exception("could not sweep the ledger")
+
+    async def sweep(self) -> None:
+        """What time alone changes: submissions of ended processes, and deleted videos."""
+        now = self._clock.now()
+        await self._ledger.strand(now=now, error=_STRANDED)
+        await self._ledger.expire(now=now)
 
 
+_STRANDED = ErrorInfo.of(OutcomeUnknownError("The process that was sending it ended."))
 _NO_VIDEO = ErrorInfo(
     code="no_video",
     reason="KIE says success but gives no video.",

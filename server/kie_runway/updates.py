@@ -1,6 +1,5 @@
 """Brings rows of the ledger up to what KIE says of their tasks."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -44,23 +43,9 @@ class Updates:
             entry, TaskState.FAIL, {"finished_at": self._clock.now(), "error": error}
         )
 
-    async def expire(self, entry: Entry) -> Entry:
-        """A success whose 14 days are over becomes `expired`, whoever notices first."""
-        now = self._clock.now()
-        if (
-            entry.state is not TaskState.SUCCESS
-            or entry.expires_at is None
-            or entry.expires_at > now
-        ):
-            return entry
-        expired = await self._ledger.transition(
-            Transition(entry.id, (TaskState.SUCCESS,), TaskState.EXPIRED, now)
-        )
-        return expired or replace(entry, state=TaskState.EXPIRED)
-
     async def read(self, entry: Entry) -> Entry:
         """The row as it stands now."""
-        return await self._ledger.find(entry.account, entry.request_id) or entry
+        return await self._ledger.get(entry.id) or entry
 
     def _end(self, entry: Entry, update: TaskUpdate) -> dict[str, Any]:
         now = self._clock.now()
@@ -73,8 +58,11 @@ class Updates:
             return changes
         # Nobody may have looked for days, so the 14 days run from the earliest possible moment.
         since = completed or entry.accepted_at
+        expires = since and since + RESULT_LIFETIME
+        if update.state is TaskState.EXPIRED:
+            expires = min(expires or now, now)
         return changes | {
-            "expires_at": since and since + RESULT_LIFETIME,
+            "expires_at": expires,
             "video_url": update.video_url,
             "thumbnail_url": update.thumbnail_url,
         }

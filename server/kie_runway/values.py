@@ -12,13 +12,11 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from kie_runway.models import TASK_ID_MAX_CHARS
+from kie_runway.models import TASK_ID_MAX_CHARS, URL_MAX_CHARS
+from kie_runway.redaction import Redactor
 
-URL_MAX_CHARS = 8192  # signed addresses are long
 MESSAGE_MAX_CHARS = 300
 RETRY_AFTER_MAX_S = 600.0
-REDACTED = "[redacted]"
-KEY_PREFIX_MIN_CHARS = 6  # a shorter piece of a key gives nothing away and is often a word
 EPOCH_MS_MIN = 100_000_000_000  # March 1973; a smaller number can only be meant as seconds
 NUMBER_MAX = 2**31 - 1  # for codes, flags and balances; no ledger chokes on it
 
@@ -28,12 +26,12 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]+")
 
 
-def provider_text(value: object, *, secret: str | None = None) -> str | None:
+def provider_text(value: object, *, redact: Redactor | None = None) -> str | None:
     """
     Untrusted text made harmless to show: one line of at most 300 visible characters.
 
-    Escape sequences, control characters, bidi, zero-width and tag characters are dropped. The
-    secret, and any beginning of it from six characters on, is masked before the text is cut.
+    Escape sequences, control characters, bidi, zero-width and tag characters are dropped.
+    Secrets are masked before the text is cut.
 
     Returns:
         None for anything but a string with something left in it.
@@ -42,8 +40,8 @@ def provider_text(value: object, *, secret: str | None = None) -> str | None:
         return None
     plain = _ANSI.sub("", value[:_ROUGH_MAX_CHARS])
     text = " ".join("".join(map(_visible, plain)).split())
-    if secret:
-        text = _masked(text, secret)
+    if redact is not None:
+        text = redact(text)
     if len(text) > MESSAGE_MAX_CHARS:
         text = text[: MESSAGE_MAX_CHARS - 1] + "…"
     return text or None
@@ -155,10 +153,3 @@ def _visible(char: str) -> str:
     if char in "\ufe0e\ufe0f" or "\U000e0100" <= char <= "\U000e01ef":
         return ""  # variation selectors can carry hidden text
     return "" if unicodedata.category(char).startswith("C") else char
-
-
-def _masked(text: str, secret: str) -> str:
-    shortest = min(KEY_PREFIX_MIN_CHARS, len(secret))
-    for length in range(len(secret), shortest - 1, -1):
-        text = text.replace(secret[:length], REDACTED)
-    return text

@@ -24,6 +24,7 @@ from kie_runway.models import (
     TaskState,
     TaskUpdate,
 )
+from kie_runway.redaction import Redactor
 from kie_runway.values import amount, integer, opaque_id, provider_text, utc_time, web_address
 
 RAW_STATE_MAX_CHARS = 40
@@ -170,7 +171,7 @@ def read_uploaded(data: object) -> Uploaded:
 
 
 def read_task(
-    kind: TaskKind, task_id: str, data: object, *, secret: str | None = None
+    kind: TaskKind, task_id: str, data: object, *, redact: Redactor | None = None
 ) -> TaskUpdate | None:
     """
     What a look-up's `data` says (contract §6).
@@ -179,7 +180,7 @@ def read_task(
         kind: Chooses between record-detail (generate, extend) and record-info (aleph).
         task_id: The id that was asked for.
         data: Of the envelope.
-        secret: Masked in provider text.
+        redact: Masks secrets in provider text.
 
     Returns:
         None when KIE does not show the task: it is unknown, foreign, too new or too old.
@@ -196,12 +197,12 @@ def read_task(
     if opaque_id(record.get("taskId")) not in (None, task_id):
         raise UnavailableError("KIE answered with the record of another task.")
     read = _read_aleph if kind is TaskKind.ALEPH else _read_runway
-    return read(task_id, record, secret)
+    return read(task_id, record, redact)
 
 
-def _read_runway(task_id: str, record: Mapping[str, object], secret: str | None) -> TaskUpdate:
+def _read_runway(task_id: str, record: Mapping[str, object], redact: Redactor | None) -> TaskUpdate:
     word = record.get("state")
-    raw = provider_text(str(word) if integer(word) is not None else word, secret=secret)
+    raw = provider_text(str(word) if integer(word) is not None else word, redact=redact)
     if raw is None:
         raise UnavailableError("KIE's answer holds no state of the task.")
     video = _object(record.get("videoInfo"))
@@ -228,16 +229,16 @@ def _read_runway(task_id: str, record: Mapping[str, object], secret: str | None)
         parent_task_id=opaque_id(record.get("parentTaskId")),
         prompt=_prompt(record.get("generateParam")),
         fail_code=integer(record.get("failCode")) or None,
-        fail_message=provider_text(record.get("failMsg"), secret=secret),
+        fail_message=provider_text(record.get("failMsg"), redact=redact),
         completed_at=generated_at if state.is_terminal else None,
     )
 
 
-def _read_aleph(task_id: str, record: Mapping[str, object], secret: str | None) -> TaskUpdate:
+def _read_aleph(task_id: str, record: Mapping[str, object], redact: Redactor | None) -> TaskUpdate:
     response = _object(record.get("response"))
     video_url = web_address(response.get("resultVideoUrl"))
     fail_code = integer(record.get("errorCode")) or None
-    fail_message = provider_text(record.get("errorMessage"), secret=secret)
+    fail_message = provider_text(record.get("errorMessage"), redact=redact)
     word = record.get("successFlag")
     flag = integer(word)
     raw_state: str | None = None
@@ -257,7 +258,7 @@ def _read_aleph(task_id: str, record: Mapping[str, object], secret: str | None) 
             state = TaskState.GENERATING
         case _:
             state = TaskState.GENERATING
-            raw = provider_text(word if flag is None else str(flag), secret=secret)
+            raw = provider_text(word if flag is None else str(flag), redact=redact)
             raw_state = raw[:RAW_STATE_MAX_CHARS] if raw else None
     return TaskUpdate(
         task_id=task_id,

@@ -20,12 +20,6 @@ from kie_runway_sandbox import Sandbox, SandboxOptions, serve
 from kie_runway_tools.catalog import build_tools
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """One event loop for all tests of a module, so that they can share a sandbox."""
-    return "asyncio"
-
-
 @pytest.fixture(name="served", scope="module")
 async def _served() -> AsyncGenerator[tuple[Sandbox, str]]:
     """A sandbox on a real socket; stopping one takes longer than most tests."""

@@ -157,7 +157,7 @@ async def test_a_bad_argument_costs_nothing_names_its_cure_and_uses_nothing_up(
             "charged": "no",
         }
     }
-    assert text_of(result) == f"{case.reason} Nothing was charged."
+    assert text_of(result) == f"{case.reason} This call charged nothing."
     assert (requests, events, listed) == (0, [], {"tasks": []})
     assert (corrected["request_id"], corrected["state"]) == ("one", "wait")
     assert "deduplicated" not in corrected

@@ -11,13 +11,11 @@ from tests.attacks.kie import (
     Reply,
     assert_honest,
     assert_never_sent_again,
-    envelope,
-    http,
     paid,
     raw_kie,
-    sends,
     sent,
 )
+from tests.sockets import envelope, http, sends
 from tests.support import connect, settings_for
 
 from kie_runway.settings import Settings

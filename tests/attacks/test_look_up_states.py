@@ -7,15 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import pytest
-from tests.attacks.kie import (
-    OTHER_KEY,
-    Hurry,
-    envelope,
-    http,
-    paid,
-    posts_and_looks,
-    raw_kie,
-)
+from tests.attacks.kie import OTHER_KEY, Hurry, paid, posts_and_looks, raw_kie
+from tests.sockets import envelope, http
 from tests.support import MP4, Agent, connect, settings_for
 
 from kie_runway.settings import Settings
@@ -165,7 +158,7 @@ async def test_a_task_that_kie_does_not_show_yet_is_looked_for_90_seconds(
     assert fresh["state"] == "wait"
     assert "error" not in fresh
     assert (late["state"], late["charged"]) == ("wait", "yes")
-    assert late["error"]["code"] == "unknown_task"
+    assert late["error"]["code"] == "unavailable"
     assert done["state"] == "success"
 
 

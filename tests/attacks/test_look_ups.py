@@ -5,7 +5,8 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.attacks.kie import Hurry, Reply, envelope, http, paid, raw_kie, sends
+from tests.attacks.kie import Hurry, Reply, paid, raw_kie
+from tests.sockets import envelope, http, sends
 from tests.support import Agent, connect, settings_for
 
 from kie_runway.settings import Settings
@@ -97,7 +98,7 @@ async def test_a_refused_look_up_is_told_and_the_task_goes_on(
 
         assert (task["state"], task["charged"]) == ("wait", "yes")
         assert (task["error"]["code"], task["error"]["retry"]) == TROUBLE[code]
-        assert (task["error"]["charged"], task["error"]["message"]) == ("no", "because")
+        assert (task["error"]["charged"], task["error"]["message"]) == ("yes", "because")
         await recovers(sandbox, agent, look, task["task_id"])
 
 

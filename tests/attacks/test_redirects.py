@@ -1,7 +1,8 @@
 """Redirects: never followed, so the key goes nowhere else."""
 
 import pytest
-from tests.attacks.kie import START, assert_never_sent_again, http, raw_kie, sends
+from tests.attacks.kie import START, assert_never_sent_again, raw_kie
+from tests.sockets import http, sends
 from tests.support import connect, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,8 @@ from statistics import median
 import httpx
 from pydantic import SecretStr
 from tests.bench.report import Row, Section, spread
-from tests.bench.sandbox import KEY, BenchSandbox
+from tests.bench.sandbox import BenchSandbox
+from tests.wire import SANDBOX_KEY
 
 from kie_runway.client import KieClient
 from kie_runway.models import TaskKind
@@ -34,10 +35,14 @@ def look_up(sandbox: BenchSandbox, calls: int) -> Section:
 
 async def _measure(sandbox: BenchSandbox, calls: int) -> tuple[list[float], list[float]]:
     (task_id,) = sandbox.make(1)
-    headers = {"Authorization": f"Bearer {KEY}", "User-Agent": AGENT, "Accept-Encoding": "gzip"}
+    headers = {
+        "Authorization": f"Bearer {SANDBOX_KEY}",
+        "User-Agent": AGENT,
+        "Accept-Encoding": "gzip",
+    }
     address = f"{sandbox.url}/api/v1/runway/record-detail"
     client = KieClient(
-        SecretStr(KEY), api_url=sandbox.url, upload_url=sandbox.url, user_agent=AGENT
+        SecretStr(SANDBOX_KEY), api_url=sandbox.url, upload_url=sandbox.url, user_agent=AGENT
     )
     async with client, httpx.AsyncClient(headers=headers) as http:
 

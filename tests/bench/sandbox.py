@@ -7,11 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-
-KEY = "sandbox-key"
+from tests.wire import sandbox_env
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,7 @@ class BenchSandbox:
     @property
     def env(self) -> dict[str, str]:
         """What makes a server use it."""
-        return {
-            "KIE_API_KEY": KEY,
-            "KIE_API_URL": self.url,
-            "KIE_UPLOAD_URL": self.url,
-            "KIE_TRUSTED_HOSTS": urlsplit(self.url).netloc,
-        }
+        return sandbox_env(self.url)
 
     def make(self, count: int) -> list[str]:
         """Ids of new tasks."""

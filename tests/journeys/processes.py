@@ -9,12 +9,10 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO, Any, Self
-from urllib.parse import urlsplit
 
 import httpx
-from tests.wire import COMMAND, INITIALIZE, META, WITHIN_S, RawEra
+from tests.wire import COMMAND, INITIALIZE, META, WITHIN_S, RawEra, sandbox_env
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
@@ -28,12 +26,7 @@ class Standalone:
     @property
     def env(self) -> dict[str, str]:
         """What makes a server use it."""
-        return {
-            "KIE_API_KEY": "sandbox-key",
-            "KIE_API_URL": self.url,
-            "KIE_UPLOAD_URL": self.url,
-            "KIE_TRUSTED_HOSTS": urlsplit(self.url).netloc,
-        }
+        return sandbox_env(self.url)
 
     def inject(self, kind: str, endpoint: str, **details: Any) -> None:
         """Arm a fault."""
@@ -101,12 +94,7 @@ class RawHttp:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._threads.shutdown()
         self._http.close()
 

@@ -1,7 +1,5 @@
 """A sandbox on a real socket, a client for it, and a receiver for its callbacks."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncGenerator
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.sockets import listening, read_request
 
 from kie_runway_sandbox import Sandbox, SandboxOptions, serve
 from kie_runway_sandbox.clips import ClipSpec, Renderer
@@ -112,9 +111,9 @@ class Receiver:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection; status 0 is silence."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        headers = httpx.Headers(dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2]))
-        body = await reader.readexactly(int(headers["content-length"]))
+        head, _, body = (await read_request(reader)).partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")[1:]
+        headers = httpx.Headers(dict(line.split(": ", 1) for line in lines))
         self.received.append((headers, json.loads(body)))
         status = self.statuses.pop(0) if self.statuses else 200
         if status:
@@ -122,14 +121,12 @@ class Receiver:
             await writer.drain()
         else:
             await reader.read()
-        writer.close()
 
 
 @asynccontextmanager
 async def receiving(*statuses: int) -> AsyncGenerator[Receiver]:
     """A callback receiver on loopback."""
     receiver = Receiver(list(statuses))
-    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
-    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    async with server:
+    async with listening(receiver.answer) as port:
+        receiver.url = f"http://127.0.0.1:{port}/hook"
         yield receiver

@@ -3,8 +3,6 @@
 # PyAV's and Pillow's stubs name numpy's types, unknown where numpy is absent, as it is here.
 # pyright: reportUnknownMemberType=false
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path

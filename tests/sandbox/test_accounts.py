@@ -1,7 +1,5 @@
 """Keys, credits, the rate limit, and the walls between accounts."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Callbacks: bodies, signatures, retries."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import anyio

@@ -1,7 +1,5 @@
 """Every answer fits the OpenAPI document, under every position of every switch."""
 
-from __future__ import annotations
-
 import base64
 from functools import cache
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """The control API does what the methods do."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

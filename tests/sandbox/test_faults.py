@@ -1,7 +1,5 @@
 """Each fault, as a client sees it, and what the log says really happened."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json

@@ -1,7 +1,5 @@
 """Results: served, cached, extended, linked to and gone."""
 
-from __future__ import annotations
-
 import threading
 import zlib
 from pathlib import Path

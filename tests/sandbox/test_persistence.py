@@ -1,7 +1,5 @@
 """What outlives the process, and what does not."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

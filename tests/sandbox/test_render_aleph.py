@@ -1,7 +1,5 @@
 """Restyled footage: what Aleph's stand-in does to a video."""
 
-from __future__ import annotations
-
 import statistics
 from dataclasses import replace
 from pathlib import Path

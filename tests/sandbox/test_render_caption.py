@@ -1,7 +1,5 @@
 """The words drawn on a clip, however strange."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

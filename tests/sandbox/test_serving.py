@@ -1,7 +1,5 @@
 """Serving: loopback only, quick to stop, and light to import."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

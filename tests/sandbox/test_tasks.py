@@ -1,7 +1,5 @@
 """How tasks move, and why they fail."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

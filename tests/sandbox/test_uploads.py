@@ -1,7 +1,5 @@
 """Uploads: the three ways, their errors, and how long they last."""
 
-from __future__ import annotations
-
 import base64
 import re
 from typing import Any

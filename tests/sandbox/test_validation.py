@@ -1,7 +1,5 @@
 """What a create refuses, rule by rule."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Any
 

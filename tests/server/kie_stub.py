@@ -1,16 +1,15 @@
 """Stand-ins for KIE at the lowest level: sockets that misbehave, and answers made by hand."""
 
 import asyncio
-import json
-import re
 import socket
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
 from pydantic import SecretStr
+from tests.sockets import Handle, envelope, listening, read_request, sends
 
 from kie_runway.client import Deadlines, KieClient
 from kie_runway.models import AlephRequest, ExtendRequest, GenerateRequest, PaidRequest
@@ -22,7 +21,6 @@ ALEPH = AlephRequest(prompt="make it snow", video_url="https://example.com/in.mp
 PAID: tuple[PaidRequest, ...] = (GENERATE, EXTEND, ALEPH)
 USER_AGENT = "kie-runway-mcp/test"
 
-Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[httpx.Request], httpx.Response]
 AsyncHandler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
@@ -31,7 +29,7 @@ AsyncHandler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 class Stub:
     """A listening socket; what it got, it keeps."""
 
-    url: str
+    url: str = ""
     connections: int = 0
     requests: list[bytes] = field(default_factory=list[bytes])
 
@@ -47,64 +45,23 @@ class Waits:
 
 
 @asynccontextmanager
-async def stub(reply: Reply, *, read: bool = True) -> AsyncGenerator[Stub]:
+async def stub(reply: Handle, *, read: bool = True) -> AsyncGenerator[Stub]:
     """Serve every connection with `reply`, by default after reading one whole request."""
-    running: set[asyncio.Task[None]] = set()
+    here = Stub()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.connections += 1
-        try:
-            if read:
-                here.requests.append(await read_request(reader))
-            await reply(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            running.discard(task)
-            writer.close()
+        if read:
+            here.requests.append(await read_request(reader))
+        await reply(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    here = Stub(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    try:
+    async with listening(handle) as port:
+        here.url = f"http://127.0.0.1:{port}"
         yield here
-    finally:
-        server.close()
-        for task in list(running):
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head.lower())
-    return head + (await reader.readexactly(int(length[1])) if length else b"")
-
-
-def http(
-    body: bytes = b"", status: str = "200 OK", *headers: str, length: int | None = None
-) -> bytes:
-    """The bytes of an HTTP answer that ends its connection."""
-    size = len(body) if length is None else length
-    lines = (f"HTTP/1.1 {status}", *headers, f"Content-Length: {size}", "Connection: close")
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def sends(*pieces: bytes) -> Reply:
-    """A reply of these pieces, after which the connection ends."""
-
-    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-
-    return reply
-
-
-def resets_after(*pieces: bytes) -> Reply:
-    """The same, but the connection ends with a reset."""
+def resets_after(*pieces: bytes) -> Handle:
+    """Write these pieces, then reset the connection."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await sends(*pieces)(reader, writer)
@@ -115,26 +72,9 @@ def resets_after(*pieces: bytes) -> Reply:
     return reply
 
 
-def repeats(first: bytes, piece: bytes) -> Reply:
-    """A reply that goes on until the other side has enough."""
-
-    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(first)
-        while True:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0)
-
-    return reply
-
-
 async def says_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Wait until the other side gives up."""
     await reader.read()
-
-
-def envelope(code: object = 200, data: object = None, msg: object = "success") -> bytes:
-    return json.dumps({"code": code, "msg": msg, "data": data}).encode()
 
 
 def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
@@ -159,7 +99,7 @@ def answer(
     msg: object = "provider words",
     headers: dict[str, str] | None = None,
 ) -> httpx.Response:
-    return httpx.Response(status, headers=headers, content=envelope(code, data, msg))
+    return httpx.Response(status, headers=headers, content=envelope(data, code=code, msg=msg))
 
 
 def client(

@@ -14,18 +14,13 @@ import pytest
 from tests.server.kie_stub import (
     GENERATE,
     KEY,
-    Reply,
     Waits,
     client,
-    envelope,
-    http,
-    read_request,
-    repeats,
     resets_after,
     says_nothing,
-    sends,
     stub,
 )
+from tests.sockets import Handle, envelope, http, read_request, sends
 
 from kie_runway.client import KieClient
 from kie_runway.errors import (
@@ -40,7 +35,7 @@ from kie_runway.models import TaskKind, TaskState
 
 pytestmark = pytest.mark.anyio
 
-ACCEPTED = envelope(data={"taskId": "t-1"})
+ACCEPTED = envelope({"taskId": "t-1"})
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -57,7 +52,7 @@ def gzip_bomb() -> bytes:
 
 
 # What the peer does after it took the request, and what it proves nothing about.
-AMBIGUOUS: dict[str, Reply] = {
+AMBIGUOUS: dict[str, Handle] = {
     "closes": sends(),
     "resets": resets_after(),
     "half a status line": sends(b"HTTP/1.1 20"),
@@ -69,23 +64,21 @@ AMBIGUOUS: dict[str, Reply] = {
     "truncated JSON of the promised length": sends(http(ACCEPTED[:-10])),
     "truncated chunks": sends(CHUNKED, chunk(ACCEPTED)),
     "not HTTP": sends(b"SSH-2.0-OpenSSH_9.6\r\n"),
-    "HTML 502": sends(http(b"<html>bad gateway</html>", "502 Bad Gateway")),
+    "HTML 502": sends(http(b"<html>bad gateway</html>", status="502 Bad Gateway")),
     "too much for the promised length": sends(http(ACCEPTED + b"}", length=len(ACCEPTED) + 1)),
     "deep nesting": sends(http(b"[" * 900_000)),
     "a number of a million digits": sends(http(b'{"code":' + b"2" * 900_000 + b"}")),
-    "broken gzip": sends(http(b"\x1f\x8bnonsense", "200 OK", "Content-Encoding: gzip")),
-    "truncated gzip": sends(
-        http(gzip.compress(ACCEPTED)[:-12], "200 OK", "Content-Encoding: gzip")
-    ),
+    "broken gzip": sends(http(b"\x1f\x8bnonsense", "Content-Encoding: gzip")),
+    "truncated gzip": sends(http(gzip.compress(ACCEPTED)[:-12], "Content-Encoding: gzip")),
     "gzip without its checksum": sends(
-        http(gzip.compress(ACCEPTED)[:-8], "200 OK", "Content-Encoding: gzip")
+        http(gzip.compress(ACCEPTED)[:-8], "Content-Encoding: gzip")
     ),
-    "an encoding nobody asked for": sends(http(ACCEPTED, "200 OK", "Content-Encoding: br")),
-    "1 MB of headers": sends(
-        http(ACCEPTED, "200 OK", *(f"X-{n}: {'x' * 99}" for n in range(9999)))
+    "an encoding nobody asked for": sends(http(ACCEPTED, "Content-Encoding: br")),
+    "1 MB of headers": sends(http(ACCEPTED, *(f"X-{n}: {'x' * 99}" for n in range(9999)))),
+    "endless headers": sends(
+        b"HTTP/1.1 200 OK\r\n", forever=b"X-Pad: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"
     ),
-    "endless headers": repeats(b"HTTP/1.1 200 OK\r\n", b"X-Pad: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"),
-    "endless chunks": repeats(CHUNKED, chunk(b" " * 4096)),
+    "endless chunks": sends(CHUNKED, forever=chunk(b" " * 4096)),
     "a gzip header of a megabyte": sends(
         http(
             b"\x1f\x8b\x08\x08\0\0\0\0\0\0"  # a header that names a file
@@ -97,9 +90,9 @@ AMBIGUOUS: dict[str, Reply] = {
     ),
     "a body of one byte too many": sends(http(ACCEPTED.ljust(BODY_MAX_BYTES + 1))),
     "says nothing until the deadline": says_nothing,
-    "interim answers until the deadline": repeats(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "one byte at a time until the deadline": repeats(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "
+    "interim answers until the deadline": sends(forever=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "one byte at a time until the deadline": sends(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", forever=b" "
     ),
 }
 
@@ -155,7 +148,7 @@ async def test_a_peer_that_dies_while_the_request_comes_in_leaves_the_outcome_un
     "body",
     [
         http(ACCEPTED),
-        http(gzip.compress(ACCEPTED), "200 OK", "Content-Encoding: gzip"),
+        http(gzip.compress(ACCEPTED), "Content-Encoding: gzip"),
         CHUNKED + chunk(ACCEPTED[:9]) + chunk(ACCEPTED[9:]) + b"0\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" + http(ACCEPTED),
         b"HTTP/1.0 200 OK\r\n\r\n" + ACCEPTED,
@@ -182,14 +175,14 @@ async def test_an_answer_that_came_whole_stands_when_closing_fails() -> None:
 
 async def test_a_refusal_with_a_body_that_never_fits_is_still_a_refusal() -> None:
     body = b"x" * (BODY_MAX_BYTES + 1)
-    async with stub(sends(http(body, "400 Bad Request"))) as peer, client(peer.url) as kie:
+    async with stub(sends(http(body, status="400 Bad Request"))) as peer, client(peer.url) as kie:
         with pytest.raises(RefusedError):
             await kie.create(GENERATE)
 
 
 async def test_a_megabyte_that_unpacks_to_a_gigabyte_takes_little_memory() -> None:
     bomb = gzip_bomb()
-    reply = sends(http(bomb, "200 OK", "Content-Encoding: gzip"))
+    reply = sends(http(bomb, "Content-Encoding: gzip"))
     async with stub(reply) as peer, client(peer.url) as kie:
         tracemalloc.start()
         try:
@@ -207,7 +200,7 @@ async def test_a_megabyte_that_unpacks_to_a_gigabyte_takes_little_memory() -> No
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
 async def test_a_redirect_is_not_followed_and_the_key_stays(status: str) -> None:
     async with stub(sends(http(ACCEPTED))) as other:
-        answer = http(ACCEPTED, status, f"Location: {other.url}/api/v1/runway/generate")
+        answer = http(ACCEPTED, f"Location: {other.url}/api/v1/runway/generate", status=status)
         async with stub(sends(answer)) as peer, client(peer.url) as kie:
             with pytest.raises(OutcomeUnknownError):
                 await kie.create(GENERATE)
@@ -242,7 +235,7 @@ async def test_a_name_that_does_not_resolve_proves_that_nothing_was_sent(
 
 
 @pytest.mark.parametrize("reply", [sends(b"no TLS here\r\n"), resets_after(), sends()])
-async def test_a_failed_tls_handshake_proves_that_nothing_was_sent(reply: Reply) -> None:
+async def test_a_failed_tls_handshake_proves_that_nothing_was_sent(reply: Handle) -> None:
     async with (
         stub(reply, read=False) as peer,
         client(peer.url.replace("http://", "https://")) as kie,
@@ -258,7 +251,7 @@ async def test_every_paid_request_has_a_connection_of_its_own_and_reads_share_on
         while True:
             request = await read_request(reader)
             requests.append(request)
-            body = ACCEPTED if request.startswith(b"POST") else envelope(data=record)
+            body = ACCEPTED if request.startswith(b"POST") else envelope(record)
             writer.write(http(body).replace(b"Connection: close", b"Connection: keep-alive"))
 
     requests: list[bytes] = []
@@ -293,11 +286,11 @@ async def test_a_peer_that_quotes_the_key_does_not_get_it_into_an_error() -> Non
     """Chained errors count as well: loggers print them."""
     replies = [
         sends(f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
-        sends(http(b"", "200 OK", f"X {KEY}: 1")),
-        sends(http(envelope(422, msg=f"Wrong key: Bearer {KEY}"))),
-        sends(http(envelope(422, msg=f"{'x' * 290} {KEY}"))),
-        sends(http(envelope(401, msg=f"Incorrect key {KEY[:9]}****"))),
-        sends(http(KEY.encode(), "403 Forbidden")),
+        sends(http(b"", f"X {KEY}: 1")),
+        sends(http(envelope(code=422, msg=f"Wrong key: Bearer {KEY}"))),
+        sends(http(envelope(code=422, msg=f"{'x' * 290} {KEY}"))),
+        sends(http(envelope(code=401, msg=f"Incorrect key {KEY[:9]}****"))),
+        sends(http(KEY.encode(), status="403 Forbidden")),
     ]
     for reply in replies:
         async with stub(reply) as peer, client(peer.url, waits=Waits()) as kie:

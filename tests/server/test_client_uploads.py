@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.server.kie_stub import KEY, answer, answering, client, envelope, http, sends, stub
+from tests.server.kie_stub import KEY, answer, answering, client, stub
+from tests.sockets import envelope, http, sends
 
 from kie_runway.client import KieClient
 from kie_runway.errors import BadInputError, KieError, RefusedError, UnavailableError, WrongKeyError
@@ -151,7 +152,7 @@ async def test_a_real_http_error_carries_the_hosts_words(
     "bad",
     [
         httpx.Response(200, json=ANSWER | {"success": False}),
-        httpx.Response(200, content=envelope(data={"downloadUrl": "file:///etc/passwd"})),
+        httpx.Response(200, content=envelope({"downloadUrl": "file:///etc/passwd"})),
         httpx.Response(200, content=envelope()),
         httpx.Response(502, text="<html>"),
         httpx.ReadError("gone"),

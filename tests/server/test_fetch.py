@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 import anyio
 import httpx
 import pytest
-from tests.server.file_host import FileHost, answer, moved, ok, open_file_host
+from tests.server.file_host import FileHost, moved, open_file_host
+from tests.sockets import http
 
 from kie_runway import fetch
-from kie_runway.errors import DownloadError, UnsafeUrlError
-from kie_runway.fetch import CHUNK_BYTES, DownloadStatusError, Fetcher
+from kie_runway.errors import DownloadError, DownloadStatusError, UnsafeUrlError
+from kie_runway.fetch import CHUNK_BYTES, Fetcher
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,7 @@ async def get(fetcher: Fetcher, url: str, max_bytes: int = 1_000_000) -> bytes:
 
 async def test_a_file_arrives_whole(host: FileHost, fetcher: Fetcher) -> None:
     body = bytes(range(256)) * 3000
-    host.answers["/clip"] = ok(body)
+    host.answers["/clip"] = http(body)
 
     assert await get(fetcher, host.url("/clip?Signature=a%2Fb+c~*'")) == body
     assert host.requests[0].startswith("GET /clip?Signature=a%2Fb+c~*' HTTP/1.1\r\n")
@@ -46,7 +47,7 @@ async def test_a_file_arrives_whole(host: FileHost, fetcher: Fetcher) -> None:
 async def test_a_file_is_handed_over_in_pieces_of_one_size(
     host: FileHost, fetcher: Fetcher
 ) -> None:
-    host.answers["/clip"] = ok(bytes(2 * CHUNK_BYTES + 10))
+    host.answers["/clip"] = http(bytes(2 * CHUNK_BYTES + 10))
     sizes: list[int] = []
 
     async def write(chunk: bytes) -> None:
@@ -60,8 +61,10 @@ async def test_a_file_is_handed_over_in_pieces_of_one_size(
 
 
 async def test_a_request_carries_no_key_and_no_cookie(host: FileHost, fetcher: Fetcher) -> None:
-    host.answers["/first"] = answer("302 Found", "Set-Cookie: id=1; Path=/", "Location: /second")
-    host.answers["/second"] = ok(b"x")
+    host.answers["/first"] = http(
+        b"", "Set-Cookie: id=1; Path=/", "Location: /second", status="302 Found"
+    )
+    host.answers["/second"] = http(b"x")
 
     await get(fetcher, host.url("/first"))
 
@@ -75,13 +78,13 @@ async def test_the_environments_proxy_is_not_used(
 ) -> None:
     for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    host.answers["/clip"] = ok(b"x")
+    host.answers["/clip"] = http(b"x")
 
     assert await get(fetcher, host.url("/clip")) == b"x"
 
 
 async def test_a_file_of_exactly_the_limit_is_accepted(host: FileHost, fetcher: Fetcher) -> None:
-    host.answers["/clip"] = ok(bytes(1000))
+    host.answers["/clip"] = http(bytes(1000))
 
     assert len(await get(fetcher, host.url("/clip"), max_bytes=1000)) == 1000
 
@@ -113,7 +116,7 @@ async def test_a_compressed_file_is_refused_unopened(
     host: FileHost, fetcher: Fetcher, encoding: str
 ) -> None:
     """A megabyte can hold a gigabyte, and a second layer a thousand of them."""
-    host.answers["/clip"] = ok(gzip.compress(bytes(10_000_000)), f"Content-Encoding: {encoding}")
+    host.answers["/clip"] = http(gzip.compress(bytes(10_000_000)), f"Content-Encoding: {encoding}")
 
     with pytest.raises(DownloadError, match="compressed"):
         await get(fetcher, host.url("/clip"))
@@ -123,7 +126,7 @@ async def test_a_compressed_file_is_refused_unopened(
 async def test_a_store_that_keeps_its_upload_encoding_with_the_file_works(
     host: FileHost, fetcher: Fetcher
 ) -> None:
-    host.answers["/clip"] = ok(b"plain", "Content-Encoding: aws-chunked")
+    host.answers["/clip"] = http(b"plain", "Content-Encoding: aws-chunked")
 
     assert await get(fetcher, host.url("/clip")) == b"plain"
 
@@ -157,7 +160,7 @@ async def test_a_broken_answer_is_a_download_error(
 async def test_an_answer_without_the_file_keeps_its_status(
     host: FileHost, fetcher: Fetcher, status: int
 ) -> None:
-    host.answers["/clip"] = answer(f"{status} Reason")
+    host.answers["/clip"] = http(status=f"{status} Reason")
 
     with pytest.raises(DownloadStatusError, match=f"127.0.0.1 answered {status}") as caught:
         await get(fetcher, host.url("/clip?Signature=hidden"))
@@ -210,7 +213,7 @@ async def test_the_next_address_is_tried_when_the_first_takes_no_connection(
         return ["127.0.0.2", "127.0.0.1"]
 
     fetcher = Fetcher(trusted_hosts=["host.example"], user_agent=AGENT, resolver=resolver)
-    host.answers["/clip"] = ok(b"x")
+    host.answers["/clip"] = http(b"x")
 
     assert await get(fetcher, f"http://host.example:{host.port}/clip") == b"x"
     assert host.header("Host") == f"host.example:{host.port}"
@@ -218,7 +221,7 @@ async def test_the_next_address_is_tried_when_the_first_takes_no_connection(
 
 async def test_the_systems_resolver_finds_localhost(host: FileHost) -> None:
     fetcher = Fetcher(trusted_hosts=["localhost"], user_agent=AGENT)
-    host.answers["/clip"] = ok(b"x")
+    host.answers["/clip"] = http(b"x")
 
     assert await get(fetcher, f"http://localhost:{host.port}/clip") == b"x"
 
@@ -227,7 +230,7 @@ async def test_redirects_are_followed_three_times(host: FileHost, fetcher: Fetch
     host.answers["/1"] = moved("/2")
     host.answers["/2"] = moved(host.url("/a/3"))
     host.answers["/a/3"] = moved("4?x=1")
-    host.answers["/a/4"] = ok(b"x")
+    host.answers["/a/4"] = http(b"x")
 
     assert await get(fetcher, host.url("/1")) == b"x"
     assert len(host.requests) == 4
@@ -262,7 +265,7 @@ async def test_a_redirect_to_no_web_address_is_refused(
 
 
 async def test_what_the_writer_raises_passes_through(host: FileHost, fetcher: Fetcher) -> None:
-    host.answers["/clip"] = ok(b"x")
+    host.answers["/clip"] = http(b"x")
 
     async def write(chunk: bytes) -> None:
         raise OSError(28, "disk full")

@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.server.file_host import FileHost, ok, open_file_host
+from tests.server.file_host import FileHost, open_file_host
+from tests.sockets import http
 
 from kie_runway.errors import DownloadError
 from kie_runway.fetch import Fetcher
@@ -66,7 +67,7 @@ async def host(certificate: Path, server_names: list[str | None]) -> AsyncGenera
 
     context.sni_callback = note
     async with open_file_host(context) as host:
-        host.answers["/clip.mp4"] = ok(b"file")
+        host.answers["/clip.mp4"] = http(b"file")
         yield host
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.server.file_host import FileHost, ok, open_file_host
+from tests.server.file_host import FileHost, open_file_host
 from tests.server.saving import VIDEO, refuse, store_for
+from tests.sockets import http
 
 from kie_runway import folder
 from kie_runway.errors import DownloadError
@@ -26,7 +27,7 @@ TIMEOUT_S = 10.0
 @pytest.fixture
 async def host() -> AsyncGenerator[FileHost]:
     async with open_file_host() as host:
-        host.answers["/clip"] = ok(VIDEO)
+        host.answers["/clip"] = http(VIDEO)
         yield host
 
 
@@ -91,7 +92,7 @@ async def test_a_link_made_during_the_download_is_left_alone(
 ) -> None:
     async def linking(writer: asyncio.StreamWriter) -> None:
         (directory / "clip.mp4").symlink_to(tmp_path / "target")
-        writer.write(ok(VIDEO))
+        writer.write(http(VIDEO))
 
     host.answers["/clip"] = linking
 
@@ -149,7 +150,7 @@ async def test_a_directory_swapped_for_a_link_during_the_download_is_noticed(
     async def swapping(writer: asyncio.StreamWriter) -> None:
         directory.rename(tmp_path / "moved")
         directory.symlink_to(elsewhere)
-        writer.write(ok(VIDEO))
+        writer.write(http(VIDEO))
 
     host.answers["/clip"] = swapping
 
@@ -164,7 +165,7 @@ async def test_a_directory_removed_during_the_download_is_noticed(
 ) -> None:
     async def moving(writer: asyncio.StreamWriter) -> None:
         directory.rename(tmp_path / "moved")
-        writer.write(ok(VIDEO))
+        writer.write(http(VIDEO))
 
     host.answers["/clip"] = moving
 
@@ -236,7 +237,7 @@ async def test_no_descriptor_stays_open(store: VideoStore, host: FileHost) -> No
 
     await store.save("clip", host.url("/clip"))
     await store.save("clip", host.url("/clip"))
-    host.answers["/clip"] = ok(b"<html>")
+    host.answers["/clip"] = http(b"<html>")
     await refuse(store, host, "not an MP4", name="other")
 
     assert len(os.listdir(descriptors)) == before

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.server.file_host import FileHost, answer, ok, open_file_host
+from tests.server.file_host import FileHost, open_file_host
 from tests.server.saving import VIDEO, box, refuse, store_for
+from tests.sockets import http
 
 from kie_runway import folder, media
-from kie_runway.errors import UnsafeUrlError
-from kie_runway.fetch import DownloadStatusError
+from kie_runway.errors import DownloadStatusError, UnsafeUrlError
 from kie_runway.media import PART_LIFETIME_S, VideoStore
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ LEFTOVER = "clip.0123abcd.mp4.part"
 @pytest.fixture
 async def host() -> AsyncGenerator[FileHost]:
     async with open_file_host() as host:
-        host.answers["/clip"] = ok(VIDEO)
+        host.answers["/clip"] = http(VIDEO)
         yield host
 
 
@@ -103,7 +103,7 @@ async def test_different_videos_are_saved_at_the_same_time(
 
     async def together(writer: asyncio.StreamWriter) -> None:
         await both_asked.wait()
-        writer.write(ok(VIDEO))
+        writer.write(http(VIDEO))
 
     host.answers["/clip"] = together
 
@@ -120,7 +120,7 @@ async def test_another_process_that_is_faster_wins(
 
     async def slower(writer: asyncio.StreamWriter) -> None:
         (directory / "clip.mp4").write_bytes(other)
-        writer.write(ok(VIDEO))
+        writer.write(http(VIDEO))
 
     host.answers["/clip"] = slower
 
@@ -182,7 +182,7 @@ async def test_an_old_part_that_cannot_be_removed_is_no_obstacle(
 @pytest.mark.parametrize(
     "reply",
     [
-        ok(VIDEO)[:-1000],
+        http(VIDEO)[:-1000],
         b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n" + VIDEO[:-1000],
         b"HTTP/1.1 200 OK\r\n\r\n" + VIDEO[:100],
         b"",
@@ -197,7 +197,7 @@ async def test_a_download_cut_off_leaves_nothing_and_works_later(
     await refuse(store, host, "cut off")
     assert os.listdir(directory) == []
 
-    host.answers["/clip"] = ok(VIDEO)
+    host.answers["/clip"] = http(VIDEO)
     assert (await store.save("clip", host.url("/clip"))).read_bytes() == VIDEO
 
 
@@ -213,7 +213,7 @@ async def test_a_download_cut_off_leaves_nothing_and_works_later(
 async def test_a_result_that_is_no_video_is_refused(
     store: VideoStore, host: FileHost, directory: Path, body: bytes, match: str
 ) -> None:
-    host.answers["/clip"] = ok(body)
+    host.answers["/clip"] = http(body)
 
     await refuse(store, host, match)
     assert os.listdir(directory) == []
@@ -232,7 +232,7 @@ async def test_a_result_larger_than_the_cap_is_refused(
 async def test_an_expired_result_keeps_its_status(
     store: VideoStore, host: FileHost, directory: Path
 ) -> None:
-    host.answers["/clip"] = answer("404 Not Found", body=b"<Error>NoSuchKey</Error>")
+    host.answers["/clip"] = http(b"<Error>NoSuchKey</Error>", status="404 Not Found")
 
     with pytest.raises(DownloadStatusError) as caught:
         await store.save("clip", host.url("/clip"))
@@ -252,7 +252,7 @@ async def test_a_cancelled_download_leaves_nothing(
     half_sent = anyio.Event()
 
     async def stalling(writer: asyncio.StreamWriter) -> None:
-        writer.write(ok(VIDEO)[:-1000])
+        writer.write(http(VIDEO)[:-1000])
         await writer.drain()
         half_sent.set()
         await asyncio.Event().wait()

@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 from PIL import Image
-from tests.server.file_host import FileHost, answer, moved, ok, open_file_host
+from tests.server.file_host import FileHost, moved, open_file_host
+from tests.sockets import http
 
 from kie_runway import media
 from kie_runway.fetch import Fetcher
@@ -46,14 +47,14 @@ async def get(host: FileHost, path: str = "/image") -> Thumbnail | None:
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
 async def test_a_small_picture_stays_as_it_is(host: FileHost, name: str) -> None:
     data = encoded(noise(64), name)
-    host.answers["/image"] = ok(data, "Content-Type: text/html")
+    host.answers["/image"] = http(data, "Content-Type: text/html")
 
     assert await get(host) == Thumbnail(data, f"image/{name.lower()}")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 async def test_a_large_picture_is_made_smaller(host: FileHost, mode: str) -> None:
-    host.answers["/image"] = ok(encoded(noise(900, mode), "PNG"))
+    host.answers["/image"] = http(encoded(noise(900, mode), "PNG"))
 
     picture = await get(host)
 
@@ -68,7 +69,7 @@ async def test_a_picture_that_cannot_be_made_small_enough_is_none(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media, "THUMBNAIL_MAX_BYTES", 100)
-    host.answers["/image"] = ok(encoded(noise(64), "PNG"))
+    host.answers["/image"] = http(encoded(noise(64), "PNG"))
 
     assert await get(host) is None
 
@@ -81,11 +82,11 @@ async def test_a_large_picture_is_none_without_pillow(
 
     monkeypatch.setattr(importlib.util, "find_spec", find_nothing)
     large, small = encoded(noise(900), "PNG"), encoded(noise(64), "PNG")
-    host.answers["/image"] = ok(large)
+    host.answers["/image"] = http(large)
 
     assert await get(host) is None
 
-    host.answers["/image"] = ok(small)
+    host.answers["/image"] = http(small)
 
     assert await get(host) == Thumbnail(small, "image/png")
 
@@ -99,7 +100,7 @@ async def test_a_small_picture_does_not_load_pillow(
         assert not name.startswith("PIL")
         return real_import(name, *args)  # type: ignore[arg-type] # passed on as it came
 
-    host.answers["/image"] = ok(encoded(noise(64), "PNG"))
+    host.answers["/image"] = http(encoded(noise(64), "PNG"))
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "__import__", guarded)
         picture = await get(host)
@@ -122,13 +123,13 @@ async def test_a_small_picture_does_not_load_pillow(
     ids=["html", "empty", "gif", "svg", "wave", "broken-png", "broken-jpeg", "broken-webp"],
 )
 async def test_what_is_no_picture_is_none(host: FileHost, body: bytes) -> None:
-    host.answers["/image"] = ok(body, "Content-Type: image/png")
+    host.answers["/image"] = http(body, "Content-Type: image/png")
 
     assert await get(host) is None
 
 
 async def test_a_picture_cut_off_in_a_large_file_is_none(host: FileHost) -> None:
-    host.answers["/image"] = ok(encoded(noise(900), "PNG")[:-1_000_000])
+    host.answers["/image"] = http(encoded(noise(900), "PNG")[:-1_000_000])
 
     assert await get(host) is None
 
@@ -137,7 +138,7 @@ async def test_a_picture_with_too_many_pixels_is_none(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media, "THUMBNAIL_SOURCE_MAX_PIXELS", 300 * 300 - 1)
-    host.answers["/image"] = ok(encoded(noise(300), "PNG"))
+    host.answers["/image"] = http(encoded(noise(300), "PNG"))
 
     assert await get(host) is None
 
@@ -156,14 +157,14 @@ def png_of_size(side_px: int) -> bytes:
 
 @pytest.mark.parametrize("side_px", [6_000, 10_000, 20_000])
 async def test_a_picture_that_unpacks_to_gigabytes_is_none(host: FileHost, side_px: int) -> None:
-    host.answers["/image"] = ok(png_of_size(side_px))
+    host.answers["/image"] = http(png_of_size(side_px))
 
     assert await get(host) is None
 
 
 @pytest.mark.parametrize(
     "reply",
-    [answer("404 Not Found"), b"", moved("http://127.0.0.1:1/"), moved("file:///etc/passwd")],
+    [http(status="404 Not Found"), b"", moved("http://127.0.0.1:1/"), moved("file:///etc/passwd")],
     ids=["expired", "cut-off", "private", "file"],
 )
 async def test_a_picture_that_cannot_be_had_is_none(host: FileHost, reply: bytes) -> None:
@@ -176,6 +177,6 @@ async def test_a_picture_larger_than_any_source_is_none(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media, "THUMBNAIL_SOURCE_MAX_BYTES", 100)
-    host.answers["/image"] = ok(encoded(noise(64), "PNG"))
+    host.answers["/image"] = http(encoded(noise(64), "PNG"))
 
     assert await get(host) is None

@@ -284,6 +284,34 @@ async def test_saving_an_unfinished_video_is_refused() -> None:
     assert error["error"]["code"] == "not_finished"
 
 
+async def test_what_has_no_video_says_why_instead_of_later() -> None:
+    async with serve_sandbox() as (sandbox, settings), connect(settings) as agent:
+        failed = await started(agent)
+        sandbox.fail(failed["task_id"])
+        sandbox.inject(Fault("lost_answer", "runway/generate"))
+        lost = await agent.fail("generate_video", prompt="another boat")
+        reasons = [
+            (await agent.fail("save_video", task_id=task["request_id"]))["error"]
+            for task in (failed, lost)
+        ]
+
+    assert [(reason["code"], reason["retry"]) for reason in reasons] == [
+        ("bad_input", "after_change"),
+        ("outcome_unknown", "never"),
+    ]
+
+
+async def test_a_deleted_video_cannot_be_saved_and_says_so_for_good() -> None:
+    async with serve_sandbox() as (sandbox, settings), connect(settings) as agent:
+        task = await started(agent)
+        sandbox.finish(task["task_id"])
+        await agent.call("get_task", task_id=task["task_id"], wait_seconds=30)
+        sandbox.advance(15 * 24 * 3600)  # KIE's clock only: its host says gone before ours does
+        error = await agent.fail("save_video", task_id=task["task_id"])
+
+    assert (error["error"]["code"], error["error"]["retry"]) == ("expired", "never")
+
+
 async def test_lists_come_in_pages_and_by_state(era: Era) -> None:
     async with serve_sandbox() as (sandbox, settings), connect(settings, era) as agent:
         tasks = [await started(agent, request_id=f"r-{number}") for number in range(3)]

@@ -2,87 +2,23 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from tests.server.desk import NOW, QuickClock, creates, open_desk
 from tests.support import serve_sandbox
 
-from kie_runway.client import KieClient
-from kie_runway.clock import Clock
-from kie_runway.errors import LedgerError, NoKeyError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.errors import NoKeyError
+from kie_runway.ledger.base import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
-from kie_runway.models import GenerateRequest, TaskState
-from kie_runway.settings import Settings
-from kie_runway.submit import LEASE, LIMIT, MAX_COMMITS, Submitter
-from kie_runway_sandbox import Fault, Sandbox
+from kie_runway.models import TaskState
+from kie_runway.submit import LIMIT
+from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-class QuickClock(Clock):
-    """Sleeping moves this clock on at once."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-        self.slept: list[float] = []
-        self.sandbox: Sandbox | None = None  # whose frozen clock moves along
-
-    def now(self) -> datetime:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.at += timedelta(seconds=seconds)
-        if self.sandbox is not None:
-            self.sandbox.advance(seconds)
-        await asyncio.sleep(0)
-
-
-def request(prompt: str = "a boat") -> GenerateRequest:
-    return GenerateRequest(prompt=prompt, aspect_ratio="16:9")
-
-
-class Desk:
-    """A submitter with its ledger; several may share one file, as processes do."""
-
-    def __init__(self, settings: Settings, path: Path, clock: Clock) -> None:
-        self.ledger = SqliteLedger(path)
-        self.client = KieClient(
-            settings.api_key,
-            api_url=settings.api_url,
-            upload_url=settings.upload_url,
-            user_agent=settings.user_agent,
-        )
-        self.submitter = Submitter(self.ledger, self.client, clock=clock)
-
-    async def start(self, prompt: str = "a boat", request_id: str | None = None) -> Entry:
-        return (await self.submitter.start(LOCAL_ACCOUNT, request(prompt), request_id)).entry
-
-
-@asynccontextmanager
-async def open_desk(
-    settings: Settings, path: Path, clock: Clock | None = None
-) -> AsyncGenerator[Desk]:
-    desk = Desk(settings, path, clock or QuickClock())
-    await desk.ledger.open()
-    try:
-        yield desk
-    finally:
-        await desk.submitter.aclose()
-        await desk.client.aclose()
-        await desk.ledger.aclose()
-
-
-def creates(sandbox: Sandbox) -> int:
-    return len(sandbox.log.select("create"))
 
 
 async def test_the_intent_is_durable_before_the_first_byte_leaves(
@@ -229,63 +165,3 @@ async def test_an_endless_rate_limit_is_rejected_uncharged(tmp_path: Path) -> No
     assert entry.state is TaskState.REJECTED
     assert entry.error is not None
     assert entry.error.code == "rate_limited"
-
-
-async def test_a_fault_of_ours_while_sending_is_unknown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def break_off(*_: Any, **__: Any) -> str:
-        raise RuntimeError("a bug")
-
-    async with (
-        serve_sandbox() as (_, settings),
-        open_desk(settings, tmp_path / "ledger.db") as desk,
-    ):
-        monkeypatch.setattr(desk.client, "create", break_off)
-        entry = await desk.start()
-
-    assert entry.state is TaskState.UNKNOWN
-
-
-async def test_a_ledger_that_fails_after_acceptance_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failures = [LedgerError("full")] * (MAX_COMMITS - 1)
-    async with (
-        serve_sandbox() as (_, settings),
-        open_desk(settings, tmp_path / "ledger.db") as desk,
-    ):
-        transition = desk.ledger.transition
-
-        async def flaky(change: Transition) -> Entry | None:
-            if failures:
-                raise failures.pop()
-            return await transition(change)
-
-        monkeypatch.setattr(desk.ledger, "transition", flaky)
-        entry = await desk.start()
-
-    assert entry.state is TaskState.WAIT
-
-
-async def test_a_row_queued_by_a_dead_process_is_sent_when_repeated(tmp_path: Path) -> None:
-    async with serve_sandbox() as (sandbox, settings):
-        sandbox.inject(Fault("refuse", "runway/generate", status=429, code=429))
-        async with open_desk(settings, tmp_path / "ledger.db", Clock()) as dead:
-            starting = asyncio.create_task(dead.start(request_id="one"))
-            await sandbox.log.wait_for("fault")
-            starting.cancel()
-        async with open_desk(settings, tmp_path / "ledger.db") as desk:
-            before = await desk.ledger.find(LOCAL_ACCOUNT, "one")
-            after = await desk.start(request_id="one")
-
-    assert before is not None
-    assert before.state is TaskState.QUEUED
-    assert after.state is TaskState.WAIT
-    assert creates(sandbox) == 1
-
-
-def test_the_lease_outlasts_the_longest_request() -> None:
-    from kie_runway.client import CREATE_DEADLINE_S
-
-    assert timedelta(seconds=CREATE_DEADLINE_S) < LEASE

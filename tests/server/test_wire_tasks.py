@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from kie_runway.errors import UnavailableError
 from kie_runway.models import (
@@ -13,6 +14,7 @@ from kie_runway.models import (
     TaskState,
     TaskUpdate,
 )
+from kie_runway.redaction import Redactor
 from kie_runway.wire import (
     read_task,
 )
@@ -165,12 +167,13 @@ def test_failure_codes_come_in_any_type(code: object, expected: int | None) -> N
 
 
 def test_failure_messages_are_cleaned_and_lose_the_key() -> None:
+    redact = Redactor([SecretStr("key-1234567890")])
     words = "\x1b[31mbad\n key-1234567890 "
     for kind, record in (
         (TaskKind.GENERATE, RUNWAY | {"state": "fail", "failMsg": words}),
         (TaskKind.ALEPH, ALEPH | {"successFlag": 2, "errorMessage": words}),
     ):
-        update = read_task(kind, "t-1", record, secret="key-1234567890")
+        update = read_task(kind, "t-1", record, redact=redact)
         assert update is not None
         assert update.state is TaskState.FAIL
         assert update.fail_message == "bad [redacted]"

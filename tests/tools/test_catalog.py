@@ -79,7 +79,7 @@ def test_spending_tools_say_that_they_are_paid_and_what_to_call_next(
     tools: dict[str, Tool],
 ) -> None:
     for name in SPENDING:
-        assert "paid" in tools[name].description
+        assert "Paid" in tools[name].description
         assert "get_task" in tools[name].description
 
 

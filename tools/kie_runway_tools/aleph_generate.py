@@ -8,6 +8,7 @@ from pydantic import Field
 from kie_runway.app import Services
 from kie_runway.models import AlephAspectRatio, AlephRequest, Prompt, Seed, WebAddress
 from kie_runway_tools.arguments import RequestIdArgument, WatermarkArgument
+from kie_runway_tools.calling import app_of
 from kie_runway_tools.results import TaskResult
 from kie_runway_tools.starting import check_media, start
 
@@ -16,7 +17,11 @@ async def aleph_generate(
     ctx: Context[Services],
     prompt: Annotated[Prompt, Field(description="What to change, and what to keep.")],
     video_url: Annotated[
-        WebAddress, Field(description="Public https URL, up to 10 MB; its first 5 s are used.")
+        WebAddress,
+        Field(
+            description="Public https URL, such as a task's video_url; up to 10 MB, first 5 s "
+            "are used."
+        ),
     ],
     aspect_ratio: AlephAspectRatio | None = None,
     seed: Seed | None = None,
@@ -27,9 +32,9 @@ async def aleph_generate(
     upload_cn: Annotated[bool, Field(description="Store the result in China.")] = False,
     request_id: RequestIdArgument = None,
 ) -> TaskResult:
-    """Restyle or edit a video with Aleph (paid, about 110 credits; it failed often in August
-    2026, so warn the user). Then call aleph_get_task."""
-    app = await ctx.request_context.lifespan_context.ready()
+    """Restyle or edit an existing video with Aleph. Paid: about 110 credits; it failed often in
+    August 2026, so warn the user first. Then call aleph_get_task until it ends."""
+    app = await app_of(ctx)
     check_media(app, video_url=video_url, reference_image_url=reference_image_url)
     request = AlephRequest(
         prompt=prompt,

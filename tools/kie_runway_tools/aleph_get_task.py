@@ -22,7 +22,7 @@ def make_aleph_get_task(max_wait_s: int) -> Callable[..., Awaitable[t.CallToolRe
         task_id: TaskIdArgument,
         wait_seconds: Annotated[int, Field(ge=0, le=max_wait_s, description=WAIT)] = 0,
     ) -> TaskResult:
-        """An aleph_generate task; its video once it is done. Free."""
+        """State of an aleph_generate task, and its video once finished. Free."""
         return await look(ctx, TaskKind.ALEPH, task_id, wait_seconds)
 
     return aleph_get_task

@@ -14,6 +14,6 @@ RequestIdArgument = Annotated[
         "paid video."
     ),
 ]
-TaskIdArgument = Annotated[TaskId, Field(description="task_id or request_id.")]
-QualityArgument = Annotated[Quality, Field(description="1080p: 5 s only; cannot be extended.")]
+TaskIdArgument = Annotated[TaskId, Field(description="task_id or request_id of the task.")]
+QualityArgument = Annotated[Quality, Field(description="1080p: 5 s only, and cannot be extended.")]
 WatermarkArgument = Annotated[Watermark | None, Field(description="Text drawn on the video.")]

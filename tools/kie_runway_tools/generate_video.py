@@ -8,6 +8,7 @@ from pydantic import Field
 from kie_runway.app import Services
 from kie_runway.models import AspectRatio, GenerateRequest, Prompt, WebAddress
 from kie_runway_tools.arguments import QualityArgument, RequestIdArgument, WatermarkArgument
+from kie_runway_tools.calling import app_of
 from kie_runway_tools.results import TaskResult
 from kie_runway_tools.starting import check_media, start
 
@@ -18,7 +19,8 @@ async def generate_video(
     duration: Annotated[Literal[5, 10], Field(description="Seconds; 10 only at 720p.")] = 5,
     quality: QualityArgument = "720p",
     aspect_ratio: Annotated[
-        AspectRatio | None, Field(description="Default 16:9; with image_url the image decides.")
+        AspectRatio | None,
+        Field(description="Default 16:9; ignored with image_url, whose shape wins."),
     ] = None,
     image_url: Annotated[
         WebAddress | None, Field(description="First frame: public JPG or PNG, up to 10 MB.")
@@ -26,8 +28,9 @@ async def generate_video(
     watermark: WatermarkArgument = None,
     request_id: RequestIdArgument = None,
 ) -> TaskResult:
-    """Start a paid Runway video (12 to 30 credits, 1 to 10 minutes). Then call get_task."""
-    app = await ctx.request_context.lifespan_context.ready()
+    """Start a Runway video from text or an image. Paid: 12 to 30 credits. Takes 1 to 10 minutes:
+    call get_task with the returned task_id until it ends."""
+    app = await app_of(ctx)
     check_media(app, image_url=image_url)
     request = GenerateRequest(
         prompt=prompt,

@@ -7,6 +7,7 @@ from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
 from kie_runway.app import Services
+from kie_runway_tools.calling import app_of
 
 
 class Credits(BaseModel):
@@ -17,7 +18,7 @@ class Credits(BaseModel):
 
 async def get_credits(ctx: Context[Services]) -> Annotated[t.CallToolResult, Credits]:
     """Credits left on the KIE account. Free."""
-    app = await ctx.request_context.lifespan_context.ready()
+    app = await app_of(ctx)
     credits = Credits(credits=float(await app.client.credits()))
     return t.CallToolResult(
         content=[t.TextContent(text=f"{credits.credits:g} credits left.")],

@@ -22,7 +22,7 @@ def make_get_task(max_wait_s: int) -> Callable[..., Awaitable[t.CallToolResult]]
         task_id: TaskIdArgument,
         wait_seconds: Annotated[int, Field(ge=0, le=max_wait_s, description=WAIT)] = 0,
     ) -> TaskResult:
-        """A generate_video or extend_video task; its video once it is done. Free."""
+        """State of a generate_video or extend_video task, and its video once finished. Free."""
         return await look(ctx, TaskKind.GENERATE, task_id, wait_seconds)
 
     return get_task

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from kie_runway.app import Services
 from kie_runway.errors import BadInputError
 from kie_runway.models import Task, TaskState
+from kie_runway_tools.calling import app_of
 from kie_runway_tools.results import describe, headline
 
 ROW_NUMBER_MAX_DIGITS = 18  # the ledger's numbers have 64 bits
@@ -26,10 +27,12 @@ async def list_tasks(
     # Closed schemas are strict, and JSON knows no enums.
     state: Annotated[TaskState | None, Field(strict=False)] = None,
     limit: Annotated[int, Field(ge=1, le=50)] = 10,
-    cursor: Annotated[str | None, Field(max_length=20, description="next_cursor.")] = None,
+    cursor: Annotated[
+        str | None, Field(max_length=20, description="next_cursor of the previous page.")
+    ] = None,
 ) -> Annotated[t.CallToolResult, TaskList]:
-    """Tasks started here, newest first, as last seen. Finds lost ids; free."""
-    app = await ctx.request_context.lifespan_context.ready()
+    """Tasks of this server, newest first, as last seen: finds lost ids. Free."""
+    app = await app_of(ctx)
     entries = await app.ledger.list(
         app.account,
         states=None if state is None else (state,),
@@ -39,9 +42,9 @@ async def list_tasks(
     page = [describe(app, entry) for entry in entries[:limit]]
     more = str(entries[limit - 1].id) if len(entries) > limit else None
     listing = TaskList(tasks=page, next_cursor=more)
-    lines = [headline(task) for task in page] or ["No tasks."]
+    lines = [f"{task.created_at:%Y-%m-%d %H:%M} {headline(task)}" for task in page]
     return t.CallToolResult(
-        content=[t.TextContent(text="\n".join(lines))],
+        content=[t.TextContent(text="\n".join(lines) or "No tasks.")],
         structured_content=listing.model_dump(mode="json", exclude_none=True),
     )
 

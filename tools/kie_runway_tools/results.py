@@ -59,7 +59,8 @@ def describe(
     """A row as a `Task`, with what to do now."""
     error = entry.error
     if error is None and trouble is not None:
-        error = ErrorInfo.of(trouble)
+        # Looking cost nothing, but the error stands on a task that was paid for.
+        error = ErrorInfo.of(trouble).model_copy(update={"charged": entry.state.charged})
     return Task(
         task_id=entry.task_id,
         request_id=entry.request_id,
@@ -104,9 +105,15 @@ def follow_up(kind: TaskKind) -> str:
 
 
 def _next(entry: Entry, error: ErrorInfo | None, max_wait_s: int) -> str:
-    look = f"Call {follow_up(entry.kind)} with wait_seconds={max_wait_s}."
+    when = f"with wait_seconds={max_wait_s}" if max_wait_s else "in 30 seconds"
+    look = f"Call {follow_up(entry.kind)} {when}."
     match entry.state:
-        case TaskState.QUEUED | TaskState.SUBMITTING:
+        case TaskState.QUEUED:
+            return (
+                f"Not sent yet. {look} Use the request_id. If it stays queued, repeat the paid "
+                "call with this request_id: that sends it once."
+            )
+        case TaskState.SUBMITTING:
             return f"{look} Use the request_id while there is no task_id."
         case TaskState.WAIT | TaskState.QUEUEING | TaskState.GENERATING:
             if error is not None and error.retry == "ask_user":
@@ -138,17 +145,20 @@ def _kies_own_word(entry: Entry) -> str:
 
 
 def _after_failure(entry: Entry, error: ErrorInfo | None) -> str:
-    rejected = entry.state is TaskState.REJECTED
-    same = "the same request_id" if rejected else "a new request_id, which is paid anew"
-    match error.retry if error is not None else "ask_user":
-        case "after_change":
-            return "Tell the user what has to change, then start it with a new request_id."
-        case "later" if rejected:
-            return f"Nothing was charged; wait a minute, then repeat the call with {same}."
-        case _ if rejected:
-            return f"Nothing was charged. Tell the user; once mended, repeat it with {same}."
-        case _:
-            return f"Tell the user; only if they want it, start it with {same}."
+    retry = error.retry if error is not None else "ask_user"
+    if entry.state is TaskState.REJECTED:
+        match retry:
+            case "after_change":
+                mend = "Change what the error names, then start it with a new request_id."
+            case "later":
+                mend = "Wait a minute, then repeat the call with the same request_id."
+            case _:
+                mend = "Tell the user; once mended, repeat the call with the same request_id."
+        return f"Nothing was charged. {mend}"
+    change = " what has to change" if retry == "after_change" else ""
+    return (
+        f"Tell the user{change}; only if they agree to pay again, start it with a new request_id."
+    )
 
 
 async def _picture(app: App, entry: Entry) -> list[t.ContentBlock]:

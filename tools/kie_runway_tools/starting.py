@@ -17,7 +17,12 @@ def check_media(app: App, **urls: str | None) -> None:
     """
     for argument, url in urls.items():
         if url is not None:
-            check_media_url(url, argument, app.settings.trusted_hosts)
+            check_media_url(
+                url,
+                argument,
+                app.settings.trusted_hosts,
+                https_only=argument == "video_url",  # Aleph's pages say so (contract §5)
+            )
 
 
 async def start(

@@ -6,21 +6,22 @@ from mcp.server.mcpserver import Context
 from kie_runway.app import Services
 from kie_runway.ledger.base import Entry
 from kie_runway.models import TaskKind
+from kie_runway_tools.calling import app_of
 from kie_runway_tools.results import task_result
 
-WAIT = "Wait up to this long for the end; better than repeated calls."
+WAIT = "Seconds to wait for the end; the maximum saves calls."
 
 
 async def look(
     ctx: Context[Services], kind: TaskKind, task_id: str, wait_seconds: int
 ) -> t.CallToolResult:
     """A task, after waiting for its end for at most `wait_seconds`."""
-    app = await ctx.request_context.lifespan_context.ready()
+    app = await app_of(ctx)
 
     async def tick(entry: Entry, waited_s: float) -> None:
         # Progress must grow, so it is the time; how far KIE is, nobody knows.
         await ctx.report_progress(waited_s, float(wait_seconds), entry.state)
 
-    entry = await app.tracker.find(app.account, kind, task_id)
+    entry = await app.tracker.find(app.account, task_id, kind)
     sight = await app.tracker.wait(entry, wait_seconds, tick)
     return await task_result(app, sight.entry, trouble=sight.trouble)

@@ -95,7 +95,8 @@ class Transition:
     """
     One change of state, done only if the row still stands in `expect`.
 
-    `changes` names the columns to set with it; a value of None clears the column.
+    `changes` names the columns to set with it; a value of None clears the column. With `owner`
+    the row must still be held by that process.
     """
 
     entry_id: int
@@ -104,6 +105,7 @@ class Transition:
     at: datetime
     changes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     detail: str | None = None
+    owner: str | None = None
 
 
 OnChange = Callable[[Entry], None]
@@ -112,6 +114,9 @@ OnChange = Callable[[Entry], None]
 class Ledger(Protocol):
     """
     Every paid request and its task, durable before anything is sent.
+
+    `open_intent` and `take_turn` are serialised per account, whatever the process. `now` is the
+    caller's clock; a store that machines share may use its own.
 
     All methods raise `LedgerError` when the store cannot be read or written. A method that
     returned has committed.
@@ -148,7 +153,12 @@ class Ledger(Protocol):
         ...
 
     async def transition(self, transition: Transition) -> Entry | None:
-        """Compare and set the state and append an event; None when the row stood elsewhere."""
+        """
+        Compare and set the state and append an event; None when the row stood elsewhere.
+
+        Raises:
+            TaskIdTakenError: Another row of the account has this task id.
+        """
         ...
 
     async def set_file(self, entry_id: int, file: str) -> Entry:
@@ -157,6 +167,10 @@ class Ledger(Protocol):
 
     async def adopt(self, entry: Entry) -> Entry:
         """Record a task that was made elsewhere; an existing row with its task id is returned."""
+        ...
+
+    async def get(self, entry_id: int) -> Entry | None:
+        """A row by its number."""
         ...
 
     async def find(self, account: str, any_id: str) -> Entry | None:
@@ -178,6 +192,14 @@ class Ledger(Protocol):
         """Rows of all accounts that are at KIE and have not ended."""
         ...
 
-    async def strand(self, *, now: datetime) -> Sequence[Entry]:
+    async def strand(self, *, now: datetime, error: ErrorInfo) -> Sequence[Entry]:
         """Turn `submitting` rows whose owner let its lease run out into `unknown`."""
+        ...
+
+    async def expire(self, *, now: datetime) -> Sequence[Entry]:
+        """
+        Turn successes whose video KIE has deleted by now into `expired`.
+
+        And back, if it turns out that the clock had been wrong.
+        """
         ...

@@ -30,9 +30,9 @@ MIGRATIONS: Final[Sequence[str]] = (
         finished_at INTEGER,
         expires_at INTEGER,
         owner TEXT,
-        lease_until INTEGER,
-        UNIQUE (account, request_id)
+        lease_until INTEGER
     ) STRICT;
+    CREATE UNIQUE INDEX entries_by_request ON entries (account, request_id);
     CREATE UNIQUE INDEX entries_by_task ON entries (account, task_id) WHERE task_id IS NOT NULL;
     CREATE INDEX entries_by_fingerprint ON entries (account, fingerprint, created_at);
     CREATE INDEX entries_by_state ON entries (state);

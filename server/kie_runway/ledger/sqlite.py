@@ -3,18 +3,19 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from time import monotonic, sleep
+from typing import Any, ParamSpec, TypeVar, cast
 
-from kie_runway.errors import LedgerError, RequestConflictError
+from kie_runway.errors import LedgerError, RequestConflictError, TaskIdTakenError
 from kie_runway.ledger.base import Entry, Intent, Limit, OnChange, Opened, Transition, Turn
 from kie_runway.ledger.migrations import MIGRATIONS
 from kie_runway.ledger.rows import COLUMNS, to_entry, to_ms, to_row
-from kie_runway.models import TaskState
+from kie_runway.models import ErrorInfo, TaskState
 
 BUSY_TIMEOUT_S = 10.0  # several server processes share one file on a desktop
 
@@ -38,34 +39,40 @@ class SqliteLedger:
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        await self._run(SqliteLedger._open)
+        await self._run(self._open)
 
     async def aclose(self) -> None:
-        await self._run(SqliteLedger._close)
+        await self._run(self._close)
         self._thread.shutdown()
 
     async def open_intent(self, intent: Intent, *, now: datetime, since: datetime) -> Opened:
-        return await self._commit(SqliteLedger._open_intent, intent, now, since)
+        return await self._commit(self._open_intent, intent, now, since)
 
     async def take_turn(
         self, entry_id: int, *, owner: str, lease_until: datetime, limit: Limit, now: datetime
     ) -> Turn:
-        return await self._commit(SqliteLedger._take_turn, entry_id, owner, lease_until, limit, now)
+        return await self._commit(self._take_turn, entry_id, owner, lease_until, limit, now)
 
     async def transition(self, transition: Transition) -> Entry | None:
-        return await self._commit(SqliteLedger._transition, transition)
+        return await self._commit(self._transition, transition)
 
     async def set_file(self, entry_id: int, file: str) -> Entry:
-        return await self._commit(SqliteLedger._set_file, entry_id, file)
+        return await self._commit(self._set_file, entry_id, file)
 
     async def adopt(self, entry: Entry) -> Entry:
-        return await self._commit(SqliteLedger._adopt, entry)
+        return await self._commit(self._adopt, entry)
 
-    async def strand(self, *, now: datetime) -> Sequence[Entry]:
-        return await self._commit(SqliteLedger._strand, now)
+    async def strand(self, *, now: datetime, error: ErrorInfo) -> Sequence[Entry]:
+        return await self._commit(self._strand, now, error)
+
+    async def expire(self, *, now: datetime) -> Sequence[Entry]:
+        return await self._commit(self._expire, now)
+
+    async def get(self, entry_id: int) -> Entry | None:
+        return await self._run(self._one, "WHERE id = ?", entry_id)
 
     async def find(self, account: str, any_id: str) -> Entry | None:
-        return await self._run(SqliteLedger._find, account, any_id)
+        return await self._run(self._find, account, any_id)
 
     async def list(
         self,
@@ -75,14 +82,14 @@ class SqliteLedger:
         limit: int,
         before: int | None = None,
     ) -> Sequence[Entry]:
-        return await self._run(SqliteLedger._list, account, states, limit, before)
+        return await self._run(self._list, account, states, limit, before)
 
     async def unfinished(self) -> Sequence[Entry]:
-        return await self._run(SqliteLedger._in_states, _AT_KIE)
+        return await self._run(self._in_states, _AT_KIE)
 
     async def _commit(
         self,
-        work: "Callable[Concatenate[SqliteLedger, P], T]",
+        work: Callable[P, T],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
@@ -102,18 +109,20 @@ class SqliteLedger:
 
     async def _run(
         self,
-        work: "Callable[Concatenate[SqliteLedger, P], T]",
+        work: Callable[P, T],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
         def in_thread() -> T:
             try:
-                return work(self, *args, **kwargs)
+                return work(*args, **kwargs)
+            except sqlite3.IntegrityError as exc:
+                raise TaskIdTakenError("KIE gave a task id that another task has.") from exc
             except sqlite3.Error as exc:
                 raise LedgerError(
-                    f"The ledger at {self._path} failed ({exc}); nothing was sent. "
-                    "Check disk space and permissions, or set KIE_HOME elsewhere."
+                    f"The ledger at {self._path} failed ({exc}). Check disk space and "
+                    "permissions, or set KIE_HOME elsewhere."
                 ) from exc
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
@@ -133,7 +142,7 @@ class SqliteLedger:
             self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=True
         )
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")
         self._connection = connection
@@ -170,7 +179,11 @@ class SqliteLedger:
             if earlier.state is not TaskState.REJECTED:
                 return Opened(earlier, deduplicated=True)
             requeue = Transition(
-                earlier.id, (TaskState.REJECTED,), TaskState.QUEUED, now, {"error": None}
+                earlier.id,
+                (TaskState.REJECTED,),
+                TaskState.QUEUED,
+                now,
+                {"error": None, "finished_at": None},
             )
             return Opened(self._change(requeue) or earlier, deduplicated=False)
 
@@ -179,7 +192,8 @@ class SqliteLedger:
             states = (*_UNFINISHED, TaskState.SUCCESS, TaskState.FAIL)
             return self._one(
                 f"WHERE account = ? AND fingerprint = ? AND state IN ({_marks(states)})"
-                f" AND (created_at > ? OR state IN ({_marks(_UNFINISHED)})) ORDER BY id DESC",
+                f" AND (coalesce(accepted_at, created_at) > ? OR state IN ({_marks(_UNFINISHED)}))"
+                " ORDER BY id DESC",
                 intent.account,
                 intent.fingerprint,
                 *states,
@@ -210,7 +224,8 @@ class SqliteLedger:
                 (entry.account, to_ms(now) - window_ms, limit.creates - 1),
             ).fetchone()
             if recent is not None:
-                return Turn(wait_s=(recent["at"] + window_ms - to_ms(now)) / 1000)
+                wait_s = (recent["at"] + window_ms - to_ms(now)) / 1000
+                return Turn(wait_s=min(wait_s, limit.window_s))  # the clock may have gone back
             return Turn(
                 entry=self._change(
                     Transition(
@@ -245,7 +260,8 @@ class SqliteLedger:
     def _list(
         self, account: str, states: Collection[TaskState] | None, limit: int, before: int | None
     ) -> Sequence[Entry]:
-        where, values = "WHERE account = ?", [cast(Any, account)]
+        where = "WHERE account = ?"
+        values: list[Any] = [account]
         if states is not None:
             where += f" AND state IN ({_marks(states)})"
             values += states
@@ -257,21 +273,27 @@ class SqliteLedger:
     def _in_states(self, states: Collection[TaskState]) -> Sequence[Entry]:
         return self._all(f"WHERE state IN ({_marks(states)}) ORDER BY id", *states)
 
-    def _strand(self, now: datetime) -> Sequence[Entry]:
+    def _strand(self, now: datetime, error: ErrorInfo) -> Sequence[Entry]:
+        changes = {"owner": None, "lease_until": None, "error": error}
+        return self._sweep(
+            "state = 'submitting' AND lease_until < ?", TaskState.UNKNOWN, now, changes
+        )
+
+    def _expire(self, now: datetime) -> Sequence[Entry]:
+        expired = self._sweep("state = 'success' AND expires_at <= ?", TaskState.EXPIRED, now, {})
+        revived = self._sweep("state = 'expired' AND expires_at > ?", TaskState.SUCCESS, now, {})
+        return [*expired, *revived]
+
+    def _sweep(
+        self, where: str, to: TaskState, now: datetime, changes: Mapping[str, Any]
+    ) -> Sequence[Entry]:
+        """Move every row that time has moved on."""
+        if not self._all(f"WHERE {where} LIMIT 1", to_ms(now)):
+            return []  # the usual case takes no write lock
         with _Writing(self._db):
-            stale = self._all("WHERE state = 'submitting' AND lease_until < ?", to_ms(now))
             changed = [
-                self._change(
-                    Transition(
-                        entry.id,
-                        (TaskState.SUBMITTING,),
-                        TaskState.UNKNOWN,
-                        now,
-                        {"owner": None, "lease_until": None},
-                        "the process that was sending it ended",
-                    )
-                )
-                for entry in stale
+                self._change(Transition(entry.id, (entry.state,), to, now, changes))
+                for entry in self._all(f"WHERE {where}", to_ms(now))
             ]
         return [entry for entry in changed if entry is not None]
 
@@ -279,6 +301,8 @@ class SqliteLedger:
         """Compare and set, with its event; the caller holds the transaction."""
         before = self._one("WHERE id = ?", transition.entry_id)
         if before is None or before.state not in transition.expect:
+            return None
+        if transition.owner is not None and transition.owner != before.owner:
             return None
         values = {"state": transition.to.value} | to_row(transition.changes)
         self._db.execute(
@@ -326,6 +350,20 @@ class SqliteLedger:
 
     def _all(self, where: str, *values: object) -> Sequence[Entry]:
         return [to_entry(row) for row in self._db.execute(f"{_SELECT} {where}", values)]
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switching does not wait for other processes that open the file, so ask again."""
+    deadline = monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 class _Writing:

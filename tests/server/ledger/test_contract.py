@@ -1,83 +1,25 @@
 """What every store of the ledger promises; written once, run over each store."""
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import anyio
 import pytest
+from tests.server.ledger.rows import (
+    NOW,
+    TEN_MINUTES,
+    OpenLedger,
+    at_kie,
+    intent,
+    opened,
+    submitting,
+)
 
-from kie_runway.errors import RequestConflictError
-from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
-from kie_runway.ledger.sqlite import SqliteLedger
+from kie_runway.errors import RequestConflictError, TaskIdTakenError
+from kie_runway.ledger.base import Entry, Transition
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 pytestmark = pytest.mark.anyio
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-TEN_MINUTES = timedelta(minutes=10)
-LIMIT = Limit(creates=3, window_s=10)
-
-OpenLedger = Callable[[], AbstractAsyncContextManager[Ledger]]
-
-
-@pytest.fixture(params=["sqlite"])
-def open_ledger(tmp_path: Path) -> OpenLedger:
-    """Opens the same store each time, as another process would."""
-
-    @asynccontextmanager
-    async def opening() -> AsyncGenerator[Ledger]:
-        ledger = SqliteLedger(tmp_path / "deep" / "ledger.db")
-        await ledger.open()
-        try:
-            yield ledger
-        finally:
-            await ledger.aclose()
-
-    return opening
-
-
-def intent(
-    request_id: str = "r-1", *, chosen: bool = True, prompt: str = "a boat", account: str = "local"
-) -> Intent:
-    return Intent(
-        account=account,
-        request_id=request_id,
-        request_id_chosen=chosen,
-        kind=TaskKind.GENERATE,
-        arguments={"prompt": prompt},
-        fingerprint=f"print of {prompt}",
-        credits=12,
-    )
-
-
-async def opened(
-    ledger: Ledger, wanted: Intent, *, now: datetime = NOW, since: datetime | None = None
-) -> Opened:
-    return await ledger.open_intent(wanted, now=now, since=since or now - TEN_MINUTES)
-
-
-async def submitting(
-    ledger: Ledger, wanted: Intent, *, lease_until: datetime = NOW + TEN_MINUTES
-) -> Entry:
-    entry = (await opened(ledger, wanted)).entry
-    turn = await ledger.take_turn(
-        entry.id, owner="me", lease_until=lease_until, limit=Limit(100, 10), now=NOW
-    )
-    assert turn.entry is not None
-    return turn.entry
-
-
-async def at_kie(ledger: Ledger, wanted: Intent, task_id: str = "task-1") -> Entry:
-    entry = await submitting(ledger, wanted)
-    accepted = await ledger.transition(
-        Transition(entry.id, (TaskState.SUBMITTING,), TaskState.WAIT, NOW, {"task_id": task_id})
-    )
-    assert accepted is not None
-    return accepted
 
 
 async def test_an_intent_is_queued_and_survives_a_restart(open_ledger: OpenLedger) -> None:
@@ -121,19 +63,22 @@ async def test_a_rejected_request_id_can_be_repeated_because_nothing_was_billed(
         entry = await submitting(ledger, intent())
         error = ErrorInfo(code="no_credits", reason="Empty.", retry="ask_user", charged="no")
         await ledger.transition(
-            Transition(entry.id, (TaskState.SUBMITTING,), TaskState.REJECTED, NOW, {"error": error})
+            Transition(
+                entry.id,
+                (TaskState.SUBMITTING,),
+                TaskState.REJECTED,
+                NOW,
+                {"error": error, "finished_at": NOW},
+            )
         )
         rejected = await ledger.find("local", "r-1")
         again = await opened(ledger, intent())
 
     assert rejected is not None
-    assert rejected.error == error
+    assert (rejected.error, rejected.finished_at) == (error, NOW)
     assert not again.deduplicated
-    assert (again.entry.id, again.entry.state, again.entry.error) == (
-        entry.id,
-        TaskState.QUEUED,
-        None,
-    )
+    assert (again.entry.id, again.entry.state) == (entry.id, TaskState.QUEUED)
+    assert (again.entry.error, again.entry.finished_at) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -174,57 +119,6 @@ async def test_accounts_do_not_see_each_other(open_ledger: OpenLedger) -> None:
         assert not other.deduplicated
         assert await ledger.find("bob", "task-1") is None
         assert [entry.account for entry in await ledger.list("bob", limit=10)] == ["bob"]
-
-
-async def test_the_limiter_lets_only_so_many_submit_in_a_window(open_ledger: OpenLedger) -> None:
-    async with open_ledger() as ledger:
-        entries = [(await opened(ledger, intent(f"r-{n}"))).entry for n in range(4)]
-        turns = [
-            await ledger.take_turn(
-                entry.id,
-                owner="me",
-                lease_until=NOW,
-                limit=LIMIT,
-                now=NOW + timedelta(seconds=number),
-            )
-            for number, entry in enumerate(entries)
-        ]
-        late = await ledger.take_turn(
-            entries[3].id,
-            owner="me",
-            lease_until=NOW,
-            limit=LIMIT,
-            now=NOW + timedelta(seconds=10),
-        )
-
-    assert [turn.entry is not None for turn in turns] == [True, True, True, False]
-    assert turns[3].wait_s == 7
-    assert late.entry is not None
-
-
-async def test_only_one_of_two_processes_takes_the_turn(open_ledger: OpenLedger) -> None:
-    async with open_ledger() as one, open_ledger() as two:
-        entry = (await opened(one, intent())).entry
-        turns = await asyncio.gather(
-            *(
-                ledger.take_turn(entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=NOW)
-                for ledger in (one, two)
-            )
-        )
-
-    assert sorted(turn.entry is not None for turn in turns) == [False, True]
-
-
-async def test_fifty_repeats_at_once_over_two_processes_make_one_row(
-    open_ledger: OpenLedger,
-) -> None:
-    async with open_ledger() as one, open_ledger() as two:
-        results = await asyncio.gather(
-            *(opened(ledger, intent()) for ledger in (one, two) for _ in range(25))
-        )
-
-    assert {result.entry.id for result in results} == {results[0].entry.id}
-    assert [result.deduplicated for result in results].count(False) == 1
 
 
 async def test_a_transition_from_another_state_changes_nothing(open_ledger: OpenLedger) -> None:
@@ -271,18 +165,6 @@ async def test_unfinished_are_those_at_kie(open_ledger: OpenLedger) -> None:
         assert await ledger.unfinished() == [entry]
 
 
-async def test_a_submission_whose_owner_is_gone_is_unknown_and_never_queued_again(
-    open_ledger: OpenLedger,
-) -> None:
-    async with open_ledger() as ledger:
-        alive = await submitting(ledger, intent("r-1"), lease_until=NOW + timedelta(seconds=60))
-        dead = await submitting(ledger, intent("r-2"), lease_until=NOW - timedelta(seconds=1))
-        stranded = await ledger.strand(now=NOW)
-
-        assert [(entry.id, entry.state) for entry in stranded] == [(dead.id, TaskState.UNKNOWN)]
-        assert await ledger.find("local", "r-1") == alive
-
-
 async def test_a_task_from_elsewhere_is_adopted_once(open_ledger: OpenLedger) -> None:
     foreign = Entry(
         id=0,
@@ -302,33 +184,6 @@ async def test_a_task_from_elsewhere_is_adopted_once(open_ledger: OpenLedger) ->
     assert first.id > 0
 
 
-async def test_changes_are_announced_after_they_are_committed(open_ledger: OpenLedger) -> None:
-    seen: list[tuple[str, TaskState]] = []
-    async with open_ledger() as ledger:
-        ledger.on_change = lambda entry: seen.append((entry.request_id, entry.state))
-        entry = await at_kie(ledger, intent())
-        await ledger.transition(Transition(entry.id, (TaskState.FAIL,), TaskState.SUCCESS, NOW))
-
-    assert seen == [
-        ("r-1", TaskState.QUEUED),
-        ("r-1", TaskState.SUBMITTING),
-        ("r-1", TaskState.WAIT),
-    ]
-
-
-async def test_a_cancelled_caller_does_not_undo_or_hide_a_change(open_ledger: OpenLedger) -> None:
-    announced = asyncio.Event()
-    async with open_ledger() as ledger:
-        ledger.on_change = lambda _: announced.set()
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            await opened(ledger, intent())
-        with anyio.fail_after(5):
-            await announced.wait()
-
-        assert await ledger.find("local", "r-1") is not None
-
-
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
 async def test_files_are_readable_by_their_owner_only(
     open_ledger: OpenLedger, tmp_path: Path
@@ -339,3 +194,39 @@ async def test_files_are_readable_by_their_owner_only(
 
     assert (tmp_path / "deep").stat().st_mode & 0o777 == 0o700
     assert set(modes.values()) == {0o600}, modes
+
+
+async def test_a_success_expires_once_its_time_has_come(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        entry = await at_kie(ledger, intent())
+        changes = {"expires_at": NOW + TEN_MINUTES}
+        await ledger.transition(
+            Transition(entry.id, (TaskState.WAIT,), TaskState.SUCCESS, NOW, changes)
+        )
+        early = await ledger.expire(now=NOW)
+        expired = await ledger.expire(now=NOW + TEN_MINUTES)
+        again = await ledger.expire(now=NOW + TEN_MINUTES)
+
+    assert not early
+    assert [row.state for row in expired] == [TaskState.EXPIRED]
+    assert not again
+
+
+async def test_a_success_that_expired_by_a_wrong_clock_comes_back(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        entry = await at_kie(ledger, intent())
+        changes = {"expires_at": NOW + TEN_MINUTES}
+        await ledger.transition(
+            Transition(entry.id, (TaskState.WAIT,), TaskState.SUCCESS, NOW, changes)
+        )
+        await ledger.expire(now=NOW + timedelta(days=15))
+        revived = await ledger.expire(now=NOW)
+
+    assert [row.state for row in revived] == [TaskState.SUCCESS]
+
+
+async def test_a_task_id_belongs_to_one_row(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        await at_kie(ledger, intent("r-1"), "task-1")
+        with pytest.raises(TaskIdTakenError):
+            await at_kie(ledger, intent("r-2", prompt="other"), "task-1")

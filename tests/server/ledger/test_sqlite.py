@@ -16,8 +16,8 @@ async def test_commits_are_fully_synchronous_and_logged_ahead(tmp_path: Path) ->
     ledger = SqliteLedger(tmp_path / "ledger.db")
     await ledger.open()
     settings = await ledger._run(  # pyright: ignore[reportPrivateUsage] - pragmas have no API
-        lambda it: [
-            it._db.execute(f"PRAGMA {name}").fetchone()[0]  # pyright: ignore[reportPrivateUsage]
+        lambda: [
+            ledger._db.execute(f"PRAGMA {name}").fetchone()[0]  # pyright: ignore[reportPrivateUsage]
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     )
@@ -39,7 +39,7 @@ async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> No
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
     ledger = SqliteLedger(tmp_path / "ledger.db")
 
-    with pytest.raises(LedgerError, match="nothing was sent"):
+    with pytest.raises(LedgerError, match="not a database"):
         await ledger.open()
     await ledger.aclose()
 

@@ -1,11 +1,14 @@
-"""Answers to lines that are no JSON-RPC message, which the SDK drops without a word."""
+"""Lines of JSON-RPC: what they are, and answers to those that are none, which the SDK drops."""
 
 import json
+import re
 from typing import Any, cast
 
 import mcp.types as t
 from pydantic import ValidationError
 
+# As the SDK writes them: what follows the id tells an answer from a request of ours.
+_ANSWER = re.compile(r'\{"jsonrpc":"2\.0","id":(?:-?\d+|"(?:[^"\\]|\\.)*"),"(?:result|error)":')
 TOO_LONG = "message too long"  # what stands for a line that was never read; no JSON
 
 
@@ -16,6 +19,17 @@ def is_message(line: str) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def is_request(line: str) -> bool:
+    """Whether a message of the client's expects an answer."""
+    message = json.loads(line)
+    return "method" in message and "id" in message
+
+
+def is_answer(line: str) -> bool:
+    """Whether a line of ours answers a request."""
+    return _ANSWER.match(line) is not None
 
 
 def refusal(line: str) -> str | None:

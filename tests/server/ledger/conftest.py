@@ -1,0 +1,27 @@
+"""The stores that have to keep the contract."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.server.ledger.rows import OpenLedger
+
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.sqlite import SqliteLedger
+
+
+@pytest.fixture(params=["sqlite"])
+def open_ledger(tmp_path: Path) -> OpenLedger:
+    """Opens the same store each time, as another process would."""
+
+    @asynccontextmanager
+    async def opening() -> AsyncGenerator[Ledger]:
+        ledger = SqliteLedger(tmp_path / "deep" / "ledger.db")
+        await ledger.open()
+        try:
+            yield ledger
+        finally:
+            await ledger.aclose()
+
+    return opening

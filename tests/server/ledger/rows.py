@@ -1,0 +1,55 @@
+"""Rows for the ledger's tests, brought to where a test begins."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+
+from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
+from kie_runway.models import ErrorInfo, TaskKind, TaskState
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+TEN_MINUTES = timedelta(minutes=10)
+LIMIT = Limit(creates=3, window_s=10)
+ENDED = ErrorInfo(code="ended", reason="It ended.", retry="never", charged="unknown")
+
+OpenLedger = Callable[[], AbstractAsyncContextManager[Ledger]]
+
+
+def intent(
+    request_id: str = "r-1", *, chosen: bool = True, prompt: str = "a boat", account: str = "local"
+) -> Intent:
+    return Intent(
+        account=account,
+        request_id=request_id,
+        request_id_chosen=chosen,
+        kind=TaskKind.GENERATE,
+        arguments={"prompt": prompt},
+        fingerprint=f"print of {prompt}",
+        credits=12,
+    )
+
+
+async def opened(
+    ledger: Ledger, wanted: Intent, *, now: datetime = NOW, since: datetime | None = None
+) -> Opened:
+    return await ledger.open_intent(wanted, now=now, since=since or now - TEN_MINUTES)
+
+
+async def submitting(
+    ledger: Ledger, wanted: Intent, *, lease_until: datetime = NOW + TEN_MINUTES
+) -> Entry:
+    entry = (await opened(ledger, wanted)).entry
+    turn = await ledger.take_turn(
+        entry.id, owner="me", lease_until=lease_until, limit=Limit(100, 10), now=NOW
+    )
+    assert turn.entry is not None
+    return turn.entry
+
+
+async def at_kie(ledger: Ledger, wanted: Intent, task_id: str = "task-1") -> Entry:
+    entry = await submitting(ledger, wanted)
+    accepted = await ledger.transition(
+        Transition(entry.id, (TaskState.SUBMITTING,), TaskState.WAIT, NOW, {"task_id": task_id})
+    )
+    assert accepted is not None
+    return accepted
