@@ -367,6 +367,10 @@ class KieClient:
         message = self._text(envelope.message) if envelope is not None else None
         failed = failure(answer, code, message, use)
         if failed is not None:
+            if isinstance(failed, OutcomeUnknownError) and envelope is not None:
+                named = read_created(envelope.data)
+                if named is not None:  # an id is worth keeping, whatever stands around it
+                    failed.reason += f" KIE named the task {named}: look at that one."
             raise failed
         assert envelope is not None  # or the code would be None, which is a failure
         return envelope

@@ -178,6 +178,14 @@ async def test_body_success_under_an_http_error_is_neither_success_nor_refusal(s
     assert type(await failing(answer(data={"taskId": "t"}, status=status))) is OutcomeUnknownError
 
 
+async def test_an_id_that_comes_with_a_contradiction_is_kept() -> None:
+    error = await failing(answer(data={"taskId": "task-7"}, status=500))
+
+    assert type(error) is OutcomeUnknownError
+    assert "KIE named the task task-7" in error.reason
+    assert "not be sent again" in error.reason
+
+
 @pytest.mark.parametrize("code", [401, 402, 422, 429])
 async def test_a_redirect_proves_nothing_whatever_its_body_says(code: int) -> None:
     assert type(await failing(answer(code, status=307))) is OutcomeUnknownError
