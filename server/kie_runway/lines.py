@@ -12,19 +12,12 @@ _ANSWER = re.compile(r'\{"jsonrpc":"2\.0","id":(?:-?\d+|"(?:[^"\\]|\\.)*"),"(?:r
 TOO_LONG = "message too long"  # what stands for a line that was never read; no JSON
 
 
-def is_message(line: str) -> bool:
-    """Whether the SDK will understand a line."""
+def read_message(line: str) -> t.JSONRPCMessage | None:
+    """What the SDK will understand of a line; None when that is nothing."""
     try:
-        t.jsonrpc_message_adapter.validate_json(line, by_name=False)
+        return t.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
-        return False
-    return True
-
-
-def is_request(line: str) -> bool:
-    """Whether a message of the client's expects an answer."""
-    message = json.loads(line)
-    return "method" in message and "id" in message
+        return None
 
 
 def is_answer(line: str) -> bool:

@@ -14,7 +14,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from kie_runway.lines import TOO_LONG, is_answer, is_message, is_request, refusal
+from mcp.types import JSONRPCRequest
+
+from kie_runway.lines import TOO_LONG, is_answer, read_message, refusal
 from kie_runway.sdk import StrictServer
 from kie_runway.signals import on_signal
 
@@ -85,8 +87,10 @@ class _Lines:
 
     async def __anext__(self) -> str:
         while line := await self._next_line():
-            if is_message(line):
-                self._output.expect_answer(line)
+            message = read_message(line)
+            if message is not None:
+                if isinstance(message, JSONRPCRequest):
+                    self._output.expect_answer()
                 return line
             refused = refusal(line)
             if refused is not None:
@@ -128,9 +132,9 @@ class _Output:
         self._answered = asyncio.Event()
         self._is_ending = False
 
-    def expect_answer(self, line: str) -> None:
-        """Count a message that the client sent, if it is a request."""
-        self._unanswered += is_request(line)
+    def expect_answer(self) -> None:
+        """The client sent a request."""
+        self._unanswered += 1
 
     async def finish(self) -> None:
         """The client sends no more: let quick requests be answered, and wait for no reader."""

@@ -9,8 +9,9 @@ from asyncio.subprocess import DEVNULL, PIPE
 
 import anyio
 import pytest
+from mcp.types import JSONRPCRequest
 
-from kie_runway.lines import is_answer, is_request
+from kie_runway.lines import is_answer, read_message
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,19 @@ async def test_what_was_asked_before_stdin_ended_is_answered() -> None:
         )
 
     assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 2]
+    assert process.returncode == 0
+
+
+async def test_a_number_of_thousands_of_digits_is_refused_and_does_not_end_it() -> None:
+    """No JSON reader of ours takes more than 4,300 digits."""
+    number = b'{"jsonrpc":"2.0","id":2,"method":"ping","params":{"n":%b}}\n' % (b"9" * 5000)
+    process = await asyncio.create_subprocess_exec(*SERVE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    with anyio.fail_after(30):
+        out, _ = await process.communicate(lines(GREETING) + number + lines(listing(3)))
+
+    answers = {json.loads(line)["id"]: json.loads(line) for line in out.splitlines()}
+    assert set(answers) == {None, 1, 3}
+    assert answers[None]["error"]["code"] == -32700
     assert process.returncode == 0
 
 
@@ -96,5 +110,5 @@ async def test_a_signal_ends_it_at_once(number: signal.Signals) -> None:
     ],
 )
 def test_requests_and_answers_are_told_apart(line: str, request_: bool, answer: bool) -> None:
-    assert is_request(line) is request_
+    assert isinstance(read_message(line), JSONRPCRequest) is request_
     assert is_answer(line) is answer
