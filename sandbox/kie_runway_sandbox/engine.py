@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import random
 import secrets
 import uuid
 from collections import Counter
@@ -158,6 +159,7 @@ class Engine:
             created_at=self._clock.now(),
             video_id=str(uuid.uuid4()),
             callback_url=body.get("callBackUrl") or None,
+            stretch=self._stretch(number=len(self.tasks)),
         )
         self.tasks[task.task_id] = task
         self._plan(task)
@@ -178,6 +180,11 @@ class Engine:
             due = task.due_at(self._options.speed)
             heapq.heappush(self._schedule, (due, next(self._numbers), task))
             self._on_scheduled()
+
+    def _stretch(self, number: int) -> float:
+        """The same for a seed and a task's number, whatever happened in between."""
+        chance = random.Random(f"{self._options.seed} {number}")
+        return chance.lognormvariate(0.0, self._options.spread)
 
     def _move_by_lookup(self, task: Task) -> None:
         due = task.due_by_lookups(self._options.lookups_per_state)

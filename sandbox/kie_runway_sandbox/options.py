@@ -83,6 +83,10 @@ class SandboxOptions:
     """What moves tasks: the clock, the client's look-ups, or only `finish` and `fail`."""
     speed: float = 1.0
     """Divides the time tasks take: 60 s for Runway and 90 s for Aleph at 1.0."""
+    spread: float = 0.0
+    """Sigma of the lognormal factor on each task's time; those times stay the medians."""
+    seed: int = 0
+    """With `spread`: the n-th task of two sandboxes with the same seed takes as long."""
     lookups_per_state: int = 1
     """With `advance="lookups"`: how many look-ups see each of wait, queueing, generating."""
     frozen_at: datetime | None = None
@@ -105,6 +109,8 @@ class SandboxOptions:
             raise ValueError("keys: at least one, none of them empty")
         if self.speed <= 0:
             raise ValueError("speed: must be above 0")
+        if self.spread < 0:
+            raise ValueError("spread: must not be negative")
         if self.lookups_per_state < 0:
             raise ValueError("lookups_per_state: must not be negative")
         if self.frozen_at is not None and self.frozen_at.tzinfo is None:

@@ -47,6 +47,8 @@ class Task:
     created_at: datetime
     video_id: str
     callback_url: str | None = None
+    stretch: float = 1.0
+    """How many times as long as usual its states take."""
     state: State = "wait"
     failure: Failure | None = None
     """Decided when the task begins generating."""
@@ -84,7 +86,7 @@ class Task:
             "success": SUCCESS_AT_S[self.kind],
             "fail": FAIL_AT_S,
         }[self.next_state()]
-        return self.created_at + timedelta(seconds=offset_s / speed)
+        return self.created_at + timedelta(seconds=offset_s * self.stretch / speed)
 
     def due_by_lookups(self, lookups_per_state: int) -> State | None:
         """The pending state this many look-ups show; None: they have finished the task."""

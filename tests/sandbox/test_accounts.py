@@ -149,6 +149,7 @@ def test_options_refuse_nonsense() -> None:
         {"keys": ()},
         {"keys": ("",)},
         {"speed": 0},
+        {"spread": -0.1},
         {"lookups_per_state": -1},
         {"frozen_at": datetime(2026, 1, 1)},
     ]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,6 +48,18 @@ async def test_a_data_directory_keeps_everything_and_urls_stay_good(tmp_path: Pa
             assert (await kie.http.get(upload_url)).content == b"Hello"
             again.advance(55)
             assert (await kie.record(pending))["state"] == "success"
+
+
+async def test_a_task_takes_its_own_time_across_a_restart(tmp_path: Path) -> None:
+    async with started(data_dir=tmp_path, spread=0.45) as (sandbox, kie):
+        task_id = await kie.create()
+        stretch = sandbox.task(task_id).stretch
+    async with started(data_dir=tmp_path) as (sandbox, _):
+        sandbox.advance(3600)
+        task = sandbox.task(task_id)
+
+    assert stretch != 1
+    assert task.finished_at == FROZEN_AT + timedelta(seconds=60 * stretch)
 
 
 async def test_the_rate_limit_survives_too(tmp_path: Path) -> None:

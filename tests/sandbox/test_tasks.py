@@ -1,6 +1,9 @@
 """How tasks move, and why they fail."""
 
+import math
 import re
+from decimal import Decimal
+from statistics import median, stdev
 from typing import Any
 
 import anyio
@@ -35,6 +38,37 @@ async def test_time_moves_a_task_through_its_states(speed: float) -> None:
             seen += await states(kie, task_id, 1)
 
     assert seen == ["wait", "wait", "queueing", "queueing", "generating", "generating", "success"]
+
+
+async def durations(count: int, **options: Any) -> list[float]:
+    """Seconds that tasks took whose end nobody looked at for an hour."""
+    async with started(credits=Decimal(100_000), **options) as (sandbox, kie):
+        for _ in range(count):
+            sandbox.account().creates.clear()  # the rate limit is tested elsewhere
+            await kie.create()
+        sandbox.advance(3600)
+        tasks = sandbox.tasks
+    ends = [(task.finished_at, task.created_at) for task in tasks]
+    return [(end - start).total_seconds() for end, start in ends if end is not None]
+
+
+async def test_spread_makes_durations_unequal_around_the_usual_one() -> None:
+    took = await durations(400, spread=0.45, speed=2.0)
+    logs = [math.log(seconds) for seconds in took]
+
+    assert median(took) == pytest.approx(30, rel=0.05)
+    assert stdev(logs) == pytest.approx(0.45, rel=0.1)
+
+
+async def test_the_same_seed_gives_the_same_durations() -> None:
+    first, again, other = [await durations(3, spread=0.45, seed=seed) for seed in (7, 7, 8)]
+
+    assert first == again
+    assert len({*first, *other}) == 6
+
+
+async def test_without_spread_every_task_takes_as_long() -> None:
+    assert await durations(3) == [60.0] * 3
 
 
 async def test_aleph_takes_ninety_seconds_and_answers_in_the_recorded_shape() -> None:
