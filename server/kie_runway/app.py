@@ -14,10 +14,13 @@ from kie_runway.settings import Settings
 if TYPE_CHECKING:
     from kie_runway.client import KieClient
     from kie_runway.clock import Clock
+    from kie_runway.finder import Finder
     from kie_runway.ledger.base import Ledger
-    from kie_runway.media import Thumbnail, VideoStore
+    from kie_runway.media import Thumbnail
+    from kie_runway.saving import Saver
     from kie_runway.submit import Submitter
     from kie_runway.tracker import Tracker
+    from kie_runway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +35,10 @@ class App:
     ledger: "Ledger"
     client: "KieClient"
     submitter: "Submitter"
+    finder: "Finder"
     tracker: "Tracker"
-    videos: "VideoStore"
+    webhooks: "Webhooks"
+    saver: "Saver"
     thumbnail: "Callable[[str], Awaitable[Thumbnail | None]]"
     shown: set[int]
     """Rows whose thumbnail an agent has already been given: tokens are paid once."""
@@ -52,6 +57,7 @@ class Services:
         self._pace = pace
         self._opening = asyncio.Lock()
         self._app: App | None = None
+        self._is_open = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def ready(self) -> App:
@@ -69,7 +75,21 @@ class Services:
                     opening.open_app(self._settings, self._pace)
                 )
                 self._app = app
+                self._is_open.set()
         return self._app
+
+    async def opened(self) -> None:
+        """Return once the app is open, and leave it to others to open it."""
+        await self._is_open.wait()
+
+    async def webhooks(self) -> "Webhooks":
+        """
+        What takes callbacks.
+
+        Raises:
+            LedgerError: The ledger cannot be opened.
+        """
+        return (await self.ready()).webhooks
 
     async def open_early(self) -> None:
         """Open ahead of the first call; whatever fails is told to the call that needs it."""

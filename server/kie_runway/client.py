@@ -214,15 +214,21 @@ class KieClient:
             raise
         return read_task(kind, task_id, data, redact=self._redact)
 
-    async def credits(self) -> Decimal:
+    async def credits(self, *, patient: bool = True) -> Decimal:
         """
         The account's balance in credits, which may be fractional (contract §10).
+
+        Args:
+            patient: Ask again after a failure.
 
         Raises:
             UnavailableError: No usable answer.
             KieError: Refused, told by the subclass.
         """
-        return read_credits(await self._read(Use.READ, "GET", "/api/v1/chat/credit"))
+        tries = MAX_RETRIES if patient else 0
+        return read_credits(
+            await self._read(Use.READ, "GET", "/api/v1/chat/credit", max_retries=tries)
+        )
 
     async def download_url(self, url: str) -> str:
         """
@@ -304,7 +310,13 @@ class KieClient:
         return read_uploaded(envelope.data)
 
     async def _read(
-        self, use: Use, method: Literal["GET", "POST"], path: str, **content: Any
+        self,
+        use: Use,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        max_retries: int = MAX_RETRIES,
+        **content: Any,
     ) -> object:
         """The `data` of an answer to a call that may be repeated."""
         attempt = 0
@@ -314,7 +326,7 @@ class KieClient:
                     use, method, self._api_url + path, self._deadlines.read_s, **content
                 )
             except UnavailableError:
-                if attempt == MAX_RETRIES or self._retry_quota < SUCCESSES_PER_RETRY:
+                if attempt >= max_retries or self._retry_quota < SUCCESSES_PER_RETRY:
                     raise
             else:
                 self._retry_quota = min(_FULL_QUOTA, self._retry_quota + 1)

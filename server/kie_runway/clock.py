@@ -14,3 +14,7 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Return after that many seconds."""
         await asyncio.sleep(seconds)
+
+    async def tick(self, every_s: float) -> None:
+        """Return when the next round of a loop without end is due."""
+        await asyncio.sleep(every_s)

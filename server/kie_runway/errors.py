@@ -6,6 +6,7 @@ KieRunwayError
 ├── RequestConflictError     the request_id already stands for other arguments
 ├── UnknownTaskError         neither the ledger nor KIE knows the id
 ├── NotFinishedError         the task has no video yet
+├── StuckError               KIE has been working on it for far too long
 ├── ExpiredError             KIE deleted the video (14 days)
 ├── NoKeyError               KIE_API_KEY is not set
 ├── LedgerError              the ledger cannot be read or written
@@ -14,6 +15,7 @@ KieRunwayError
 │   └── PaidCrashError       the same in a tool that spends: it may have been billed
 ├── DownloadError            a finished file could not be fetched
 │   ├── DownloadStatusError  its host answered, but not with the file
+│   ├── StorageError         the output directory cannot take it
 │   └── UnsafeUrlError       its address must not be fetched at all
 └── KieError                 what KIE, or the way to it, answered
     ├── WrongKeyError        401, 403
@@ -89,6 +91,13 @@ class NotFinishedError(KieRunwayError):
     retry = "later"
 
 
+class StuckError(KieRunwayError):
+    """KIE has been working on a task for more than 30 minutes; it goes on."""
+
+    code = "stuck"
+    retry = "later"
+
+
 class ExpiredError(KieRunwayError):
     """KIE deleted the video; it keeps results for 14 days (contract §11)."""
 
@@ -150,6 +159,13 @@ class DownloadStatusError(DownloadError):
     def is_gone(self) -> bool:
         """Whether this is what a deleted result looks like."""
         return self.http_status in (403, 404, 410)
+
+
+class StorageError(DownloadError):
+    """The output directory cannot take the file; somebody has to make room or name another."""
+
+    code = "cannot_store"
+    retry = "ask_user"
 
 
 class UnsafeUrlError(DownloadError):

@@ -1,9 +1,9 @@
-"""MCP over streamable HTTP at /mcp, and /health beside it; loopback only."""
+"""MCP over streamable HTTP at /mcp, callbacks and /health beside it; loopback only."""
 
 import logging
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,41 +12,62 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from kie_runway.hooks_app import HOOKS_ROUTE, HooksEndpoint
 from kie_runway.sdk import StrictServer
 from kie_runway.signals import on_signal
+from kie_runway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 5  # open event streams would otherwise hold the process for ever
 
 
-def create_http_app(server: StrictServer[Any], host: str = "127.0.0.1") -> Starlette:
+def create_http_app(
+    server: StrictServer[Any],
+    host: str = "127.0.0.1",
+    *,
+    webhooks: Callable[[], Awaitable[Webhooks]] | None = None,
+) -> Starlette:
     """
     The ASGI app.
 
     The SDK checks `Host` and `Origin` of MCP requests against loopback names (421, 403), so that
-    a web page cannot reach the server through DNS rebinding.
+    a web page cannot reach the server through DNS rebinding. Callbacks come under any name.
     """
-
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "name": server.name, "version": server.version})
-
-    server.custom_route("/health", methods=["GET"])(health)
+    server.custom_route("/health", methods=["GET"])(health(server))
+    if webhooks is not None:
+        server.custom_route(HOOKS_ROUTE, methods=["POST"])(HooksEndpoint(webhooks).receive)
     return server.streamable_http_app(host=host)
 
 
-async def serve_http(server: StrictServer[Any], host: str, port: int) -> None:
+def health(server: StrictServer[Any]) -> Callable[[Request], Awaitable[Response]]:
+    """Answers who is there."""
+
+    async def answer(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "name": server.name, "version": server.version})
+
+    return answer
+
+
+async def serve_http(
+    server: StrictServer[Any],
+    host: str,
+    port: int,
+    *,
+    webhooks: Callable[[], Awaitable[Webhooks]] | None = None,
+) -> None:
     """
     Serve until SIGINT or SIGTERM; paid requests under way are drained.
 
     The address is logged once it answers, so that port 0 can be used.
     """
     config = uvicorn.Config(
-        create_http_app(server, host),
+        create_http_app(server, host, webhooks=webhooks),
         host=host,
         port=port,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # who says that somebody else asked may say anything
         timeout_graceful_shutdown=GRACE_S,
     )
     await _Server(config).serve()

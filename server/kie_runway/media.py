@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import anyio
 from anyio.to_thread import run_sync
 
-from kie_runway.errors import DownloadError
+from kie_runway.errors import DownloadError, StorageError
 from kie_runway.fetch import Fetcher
 from kie_runway.folder import Folder
 from kie_runway.mp4 import is_whole_mp4, looks_like_mp4
@@ -63,8 +63,9 @@ class VideoStore:
 
         Raises:
             DownloadStatusError: The host no longer has the video, among others.
-            DownloadError: It cannot be had, is no MP4, is larger than 512 MiB, or cannot be
-                stored; the reason says which, and nothing is left behind.
+            StorageError: The directory cannot take it, or something else has its name.
+            DownloadError: It cannot be had, is no MP4 or is larger than 512 MiB; the reason
+                says which. Nothing is left behind after any of these.
         """
         file_name = f"{_safe(name)}.mp4"
         lock = self._saving.setdefault(file_name, anyio.Lock())
@@ -123,7 +124,10 @@ class _Part:
         os.fsync(self._fd)
         self._close_file()  # Windows renames no open file
         if not self._folder.is_in_place():
-            raise DownloadError(f"{self._folder.path} was replaced during the download.")
+            raise StorageError(
+                f"{self._folder.path} was replaced during the download: set KIE_OUTPUT_DIR to a "
+                "directory that stays."
+            )
         if not _is_saved(self._folder, self._file_name):  # another process may have been faster
             self._folder.rename(self._name, self._file_name)
 
@@ -145,10 +149,11 @@ def _is_saved(folder: Folder, file_name: str) -> bool:
     Whether the whole video is there.
 
     Raises:
-        DownloadError: Something else has its name; it is left alone.
+        StorageError: Something else has its name; it is left alone.
     """
-    in_the_way = DownloadError(
-        f"{folder.path / file_name} exists and is not a whole video of ours: move it away."
+    in_the_way = StorageError(
+        f"{folder.path / file_name} exists and is not a whole video of ours: move it away, or set "
+        "KIE_OUTPUT_DIR to another directory."
     )
     try:
         fd = folder.open_existing(file_name)
@@ -188,7 +193,10 @@ def _disk_errors_explained(directory: Path) -> Generator[None]:
     try:
         yield
     except OSError as exc:
-        raise DownloadError(f"The video cannot be saved in {directory}: {_cause(exc)}.") from exc
+        raise StorageError(
+            f"The video cannot be saved in {directory}: {_cause(exc)}. Mend that, or set "
+            "KIE_OUTPUT_DIR to another directory."
+        ) from exc
 
 
 def _cause(exc: OSError) -> str:
@@ -198,7 +206,7 @@ def _cause(exc: OSError) -> str:
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return "it cannot be written"
         case errno.ELOOP | errno.ENOTDIR:
-            return "it is a link or no directory; set KIE_OUTPUT_DIR to a directory itself"
+            return "it is a link or no directory"
         case None:
             return str(exc)
         case _:

@@ -1,8 +1,9 @@
 """The domain's words: what can be asked for, how a task stands, what an agent is shown."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -16,6 +17,7 @@ REQUEST_ID_MAX_CHARS = 128
 TASK_ID_MAX_CHARS = 200
 SEED_MAX = 2**32 - 1  # Runway's own Aleph; KIE documents no range (contract §5)
 RESULT_LIFETIME_DAYS = 14  # contract §11
+PROBABLY_NOT_CREATED = timedelta(minutes=45)  # what stays `unknown` for so long
 
 Quality = Literal["720p", "1080p"]
 AspectRatio = Literal["16:9", "4:3", "1:1", "3:4", "9:16"]
@@ -187,6 +189,22 @@ class AlephRequest(_Request):
 PaidRequest = GenerateRequest | ExtendRequest | AlephRequest
 
 
+def request_of(kind: TaskKind, arguments: Mapping[str, Any]) -> PaidRequest:
+    """
+    A paid request from its arguments as the ledger keeps them.
+
+    Raises:
+        ValidationError: They are not those of a request; adopted tasks have only a prompt.
+    """
+    match kind:
+        case TaskKind.GENERATE:
+            return GenerateRequest.model_validate(arguments)
+        case TaskKind.EXTEND:
+            return ExtendRequest.model_validate(arguments)
+        case TaskKind.ALEPH:
+            return AlephRequest.model_validate(arguments)
+
+
 class TaskUpdate(BaseModel):
     """
     What one look at KIE, or a confirmed callback, says of a task.
@@ -204,6 +222,8 @@ class TaskUpdate(BaseModel):
     thumbnail_url: str | None = None
     parent_task_id: str | None = None
     prompt: str | None = None
+    parameters: Mapping[str, object] = Field(default_factory=dict, repr=False)
+    """The request as KIE recorded it; untrusted, and it may hold a callback address."""
     fail_code: int | None = None
     fail_message: str | None = None
     completed_at: datetime | None = None

@@ -1,20 +1,27 @@
 """Builds the app from its settings."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from kie_runway.app import App
+from kie_runway.autosave import Autosaver
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
+from kie_runway.confirming import Confirmer
 from kie_runway.fetch import Fetcher
+from kie_runway.finder import Finder
+from kie_runway.leases import Leases
 from kie_runway.ledger.base import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.media import VideoStore, thumbnail
 from kie_runway.pace import Pace
+from kie_runway.rescue import Rescue
+from kie_runway.saving import Saver
 from kie_runway.settings import Settings
 from kie_runway.submit import Submitter
 from kie_runway.tracker import Tracker
+from kie_runway.webhooks import Webhooks
 
 
 @asynccontextmanager
@@ -27,7 +34,6 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     """
     clock = Clock()
     ledger = SqliteLedger(settings.ledger_path)
-    await ledger.open()
     client = KieClient(
         settings.api_key,
         api_url=settings.api_url,
@@ -36,9 +42,35 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     )
     fetcher = Fetcher(trusted_hosts=settings.trusted_hosts, user_agent=settings.user_agent)
     tracker = Tracker(ledger, client, clock=clock, pace=pace)
-    submitter = Submitter(ledger, client, clock=clock)
-    await tracker.start()
-    try:
+    confirmer = Confirmer(ledger, client, tracker, clock=clock, pace=pace)
+    leases = Leases(ledger, clock)
+    rescue = Rescue(settings.ledger_path.with_suffix(".rescue"))
+    submitter = Submitter(
+        ledger,
+        client,
+        clock=clock,
+        leases=leases,
+        rescue=rescue,
+        callback_base_url=settings.callback_url,
+    )
+    saver = Saver(ledger, client, VideoStore(settings.videos_dir, fetcher), clock)
+    autosaver = Autosaver(ledger, saver, clock)
+    async with AsyncExitStack() as stack:
+        # Closed in reverse: sending ends first, for what it learns has to reach the ledger.
+        stack.push_async_callback(ledger.aclose)
+        await ledger.open()
+        await rescue.give_back(ledger)
+        stack.push_async_callback(client.aclose)
+        stack.push_async_callback(tracker.aclose)
+        await tracker.start()
+        stack.push_async_callback(confirmer.aclose)
+        confirmer.start()
+        stack.push_async_callback(leases.aclose)
+        await leases.open()
+        stack.push_async_callback(submitter.aclose)
+        if settings.autosave:
+            stack.push_async_callback(autosaver.aclose)
+            autosaver.start()
         yield App(
             account=LOCAL_ACCOUNT,
             settings=settings,
@@ -46,14 +78,12 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
             ledger=ledger,
             client=client,
             submitter=submitter,
+            finder=Finder(ledger, client, clock),
             tracker=tracker,
-            videos=VideoStore(settings.videos_dir, fetcher),
+            webhooks=Webhooks(
+                ledger.inbox, keys=settings.webhook_keys, clock=clock, arrived=confirmer.wake
+            ),
+            saver=saver,
             thumbnail=partial(thumbnail, fetcher),
             shown=set(),
         )
-    finally:
-        # Sending ends first: what it learns still has to reach the ledger.
-        await submitter.aclose()
-        await tracker.aclose()
-        await client.aclose()
-        await ledger.aclose()

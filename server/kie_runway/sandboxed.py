@@ -32,6 +32,7 @@ async def embedded_sandbox(
                     "upload_url": running.url,
                     "database_url": f"sqlite:///{Path(directory, 'ledger.db')}",
                     "home": settings.home_dir / "sandbox",
+                    "callback_url": None,  # KIE's way to us; the sandbox posts to loopback alone
                     "trusted_hosts": (*settings.trusted_hosts, urlsplit(running.url).netloc),
                 }
                 yield settings.model_copy(update=replaced), Pace(scale=1 / speed)

@@ -7,7 +7,7 @@ upgrade moves one.
 
 import logging
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar, cast
@@ -15,13 +15,27 @@ from typing import Any, TypeVar, cast
 import mcp.types as t
 from mcp import MCPError
 from mcp.server import MCPServer, NotificationOptions
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import (
+    ResourceError,
+    ResourceNotFoundError,
+    ToolError,
+    UnexpectedResourceError,
+    UnexpectedToolError,
+)
 from mcp.server.mcpserver.tools import Tool
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import AnyUrl, BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kie_runway.argument_errors import explain_arguments
-from kie_runway.errors import BadInputError, Charged, CrashError, KieRunwayError, PaidCrashError
+from kie_runway.errors import (
+    BadInputError,
+    Charged,
+    CrashError,
+    KieRunwayError,
+    PaidCrashError,
+    UnknownTaskError,
+)
 from kie_runway.models import ErrorInfo
 
 log = logging.getLogger(__name__)
@@ -73,6 +87,30 @@ class StrictServer(MCPServer[T]):
         if self._prompt_manager.get_prompt(name) is None:
             raise MCPError(t.INVALID_PARAMS, "Unknown prompt; prompts/list names them.")
         return await super().get_prompt(name, arguments, context)
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[T, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | t.InputRequiredResult:
+        """
+        Read a resource.
+
+        Raises:
+            ResourceNotFoundError: There is no such resource, or nothing behind it.
+            ResourceError: It could not be read; the reason gives nothing away.
+        """
+        try:
+            return await super().read_resource(uri, context)
+        except ResourceNotFoundError as exc:
+            raise ResourceNotFoundError(
+                "Unknown resource; resources/list and resources/templates/list name them."
+            ) from exc
+        except UnexpectedResourceError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, UnknownTaskError):
+                raise ResourceNotFoundError(cause.reason) from exc
+            if isinstance(cause, KieRunwayError):
+                raise ResourceError(cause.reason) from exc
+            raise ResourceError(_crash("a resource", exc)) from exc
 
     async def serve_streams(self, lines: Any, output: Any) -> None:
         """Serve one connection over text streams of one JSON-RPC message a line."""
@@ -184,14 +222,19 @@ _BILLING: Mapping[Charged, str] = {
 
 
 def _crash_result(tool: Tool, exc: BaseException) -> t.CallToolResult:
-    """A fault of ours: a fixed text with an id; the details go to the log alone."""
-    error_id = secrets.token_hex(4)
-    log.error("tool %s crashed", tool.name, exc_info=exc, extra={"error_id": error_id})
+    """A fault of ours as an agent sees it; the details go to the log alone."""
     hints = tool.annotations
     is_free = hints is not None and (hints.read_only_hint or hints.idempotent_hint)
     return error_result(
         (CrashError if is_free else PaidCrashError)(
-            f"The server failed inside (error {error_id}; its log has the details). "
+            f"{_crash(f'tool {tool.name}', exc)} "
             "Use list_tasks to see what was started before you repeat anything."
         )
     )
+
+
+def _crash(what: str, exc: BaseException) -> str:
+    """The fixed text for a fault of ours, after logging what is behind it."""
+    error_id = secrets.token_hex(4)
+    log.error("%s crashed", what, exc_info=exc, extra={"error_id": error_id})
+    return f"The server failed inside (error {error_id}; its log has the details)."

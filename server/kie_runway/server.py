@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from mcp.server import CacheHint, MCPServer, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
@@ -13,6 +14,7 @@ from kie_runway.pace import Pace
 from kie_runway.sdk import StrictServer, logging_left_alone
 from kie_runway.settings import Settings
 from kie_runway_tools.catalog import build_tools
+from kie_runway_tools.resources import add_resources
 
 INSTRUCTIONS = (
     "Paid video generation. Start with generate_video (or aleph_generate to restyle a video), "
@@ -25,19 +27,27 @@ PAUSE_S = 0.05  # what opens the app would compete with the answer that is being
 LISTS_TTL_MS = 3_600_000  # tools do not change while the server runs
 
 
-def create_server(settings: Settings, *, pace: Pace | None = None) -> StrictServer[Services]:
+class RunwayServer(StrictServer[Services]):
+    """The MCP server of this program, with the services that it opens while it runs."""
+
+    def __init__(self, services: Services, **options: Any) -> None:
+        super().__init__(**options)
+        self.services = services
+
+
+def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServer:
     """
-    The MCP server, for any transport.
+    The MCP server, for any transport; it can be run once.
 
     Args:
         settings: Everything a user can set.
         pace: When unfinished tasks are looked at; a sandbox runs faster than KIE.
     """
     answered = asyncio.Event()
+    services = Services(settings, pace or Pace())
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
-        services = Services(settings, pace or Pace())
         opening = asyncio.create_task(_open_once(answered, services))
         try:
             yield services
@@ -55,8 +65,9 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> StrictServ
                 answered.set()
 
     with logging_left_alone():
-        return StrictServer(
-            "kie-runway-mcp",
+        server = RunwayServer(
+            services,
+            name="kie-runway-mcp",
             title="KIE Runway video",
             version=version("kie-runway-mcp"),
             instructions=INSTRUCTIONS,
@@ -67,8 +78,13 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> StrictServ
             cache_hints={
                 "server/discover": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
                 "tools/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
+                "resources/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
+                "resources/templates/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
             },
+            subscriptions=False,  # nothing is announced yet, so nothing is promised
         )
+    add_resources(server, services)
+    return server
 
 
 async def _open_once(answered: asyncio.Event, services: Services) -> None:

@@ -48,7 +48,7 @@ def _expanded(path: Path) -> Path:
 BaseUrl = Annotated[
     str,
     BeforeValidator(_without_slash),
-    Field(pattern=r"^https?://[^/]"),
+    Field(pattern=r"^https?://[^/?#][^?#]*$"),
     AfterValidator(_reachable),
 ]
 Directory = Annotated[Path, AfterValidator(_expanded)]
@@ -84,6 +84,30 @@ class Settings(BaseSettings):
         Blankable,
         Field(description="Where videos are saved; unset, `<KIE_HOME>/videos`"),
     ] = None
+    callback_url: Annotated[
+        BaseUrl | None,
+        Blankable,
+        Field(
+            description="Public base URL of this server; set, KIE is asked to call back; unset, "
+            "tasks are only polled"
+        ),
+    ] = None
+    webhook_hmac_key: Annotated[
+        SecretStr | None,
+        Blankable,
+        Field(
+            description="The key that KIE signs callbacks with (kie.ai/settings); while it is "
+            "being changed both, comma-separated"
+        ),
+    ] = None
+    autosave: Annotated[
+        bool | None,
+        Blankable,
+        Field(
+            description="Save every finished video before it expires; unset, on for stdio, off "
+            "for HTTP"
+        ),
+    ] = None
     max_wait_s: Annotated[
         int, Field(ge=0, le=600, description="Longest wait in one call, in seconds")
     ] = MAX_WAIT_S
@@ -114,6 +138,14 @@ class Settings(BaseSettings):
         from platformdirs import user_data_path  # not needed where KIE_HOME is set
 
         return user_data_path("kie-runway-mcp", appauthor=False)
+
+    @property
+    def webhook_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that may have signed a callback; empty: callbacks come unsigned."""
+        if self.webhook_hmac_key is None:
+            return ()
+        keys = (key.strip() for key in self.webhook_hmac_key.get_secret_value().split(","))
+        return tuple(SecretStr(key) for key in keys if key)
 
     @property
     def videos_dir(self) -> Path:

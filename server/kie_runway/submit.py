@@ -2,42 +2,45 @@
 
 import asyncio
 import hashlib
-import itertools
 import json
 import logging
-import os
 import random
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import (
-    KieError,
     KieRunwayError,
     LedgerError,
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
-    TaskIdTakenError,
 )
+from kie_runway.leases import Leases
 from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
-from kie_runway.models import ErrorInfo, ExtendRequest, PaidRequest, TaskState
+from kie_runway.models import (
+    PROBABLY_NOT_CREATED,
+    ExtendRequest,
+    PaidRequest,
+    TaskState,
+)
+from kie_runway.outcomes import Outcomes
 from kie_runway.prices import estimate_credits
+from kie_runway.rescue import Rescue
+from kie_runway.webhooks import callback_address, hash_token, new_token
 
 log = logging.getLogger(__name__)
 
 DUPLICATE_WINDOW: Final = timedelta(minutes=10)
 LIMIT: Final = Limit(creates=18, window_s=10)  # KIE refuses above 20 (contract §11)
-LEASE: Final = timedelta(seconds=120)  # outlasts the longest paid request, 65 s
+BALANCE_S = 1.5  # a hint is not worth more waiting
 ANSWER_WITHIN_S = 40.0  # then the caller gets the row as it stands; clients give up at 60 s
 DRAIN_S = 65.0
 MAX_NOT_SENT = 3
 MAX_RATE_LIMITED = 5
-MAX_COMMITS = 6  # once closing; before that there is no end
-COMMIT_PAUSE_MAX_S = 10.0
 _REQUEST_ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that reads like another
 
 
@@ -48,17 +51,44 @@ class Submitter:
     The sending runs in a task of its own, so that a caller who goes away changes nothing.
     """
 
-    def __init__(self, ledger: Ledger, client: KieClient, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        client: KieClient,
+        *,
+        clock: Clock,
+        leases: Leases,
+        rescue: Rescue,
+        callback_base_url: str | None = None,
+    ) -> None:
         self._ledger = ledger
         self._client = client
         self._clock = clock
-        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._runs: dict[int, asyncio.Task[None]] = {}
+        self._callback_base_url = callback_base_url
+        self._leases = leases
+        self._runs: dict[int, _Run] = {}
         self._closing = asyncio.Event()
+        self._outcomes = Outcomes(
+            ledger, clock=clock, leases=leases, rescue=rescue, closing=self._closing
+        )
 
-    async def start(self, account: str, request: PaidRequest, request_id: str | None) -> Opened:
+    async def start(
+        self,
+        account: str,
+        request: PaidRequest,
+        request_id: str | None,
+        *,
+        confirmed: bool = False,
+    ) -> Opened:
         """
         Start a paid task, or find the one that an earlier call started.
+
+        Args:
+            account: Who pays.
+            request: What to make.
+            request_id: The agent's name for this one video, if it gave one.
+            confirmed: The user accepts a possible second charge: if the earlier one has been
+                `unknown` for 45 minutes, a new one supersedes it. Changes nothing otherwise.
 
         Returns:
             The row: accepted (`wait`), `rejected`, `unknown`, or still `queued` or `submitting`
@@ -73,17 +103,25 @@ class Submitter:
         self._client.require_key()
         intent = _intent(account, request, request_id)
         # Shielded, so that no row is left queued without anybody to send it.
-        opened = await asyncio.shield(asyncio.create_task(self._open(intent, request)))
+        opened = await asyncio.shield(asyncio.create_task(self._open(intent, request, confirmed)))
         run = self._runs.get(opened.entry.id)
         if run is None:
-            return opened
-        await asyncio.wait({run}, timeout=ANSWER_WITHIN_S)
-        return Opened(await self._read(opened.entry), opened.deduplicated)
+            if opened.entry.state is not TaskState.SUBMITTING:
+                return opened
+            # Perhaps it was sent here and has ended since the row was read.
+            return Opened(await self._read(opened.entry), opened.deduplicated)
+        await asyncio.wait({run.task}, timeout=ANSWER_WITHIN_S)
+        return Opened(run.ended_as or await self._read(opened.entry), opened.deduplicated)
 
-    async def _open(self, intent: Intent, request: PaidRequest) -> Opened:
+    async def _open(self, intent: Intent, request: PaidRequest, confirmed: bool) -> Opened:
         """The row, with somebody sending it if it waits to be sent."""
         now = self._clock.now()
-        opened = await self._ledger.open_intent(intent, now=now, since=now - DUPLICATE_WINDOW)
+        opened = await self._ledger.open_intent(
+            intent,
+            now=now,
+            since=now - DUPLICATE_WINDOW,
+            supersede_before=now - PROBABLY_NOT_CREATED if confirmed else None,
+        )
         entry = opened.entry
         if entry.state is not TaskState.QUEUED or entry.id in self._runs:
             return opened
@@ -104,129 +142,106 @@ class Submitter:
         """Let what is being sent end and be recorded, up to 65 s; what waits stays queued."""
         self._closing.set()
         if self._runs:
-            await asyncio.wait(self._runs.values(), timeout=DRAIN_S)
+            await asyncio.wait([run.task for run in self._runs.values()], timeout=DRAIN_S)
 
     def _run(self, entry: Entry, request: PaidRequest) -> None:
-        async def run() -> None:
+        async def submit() -> None:
             try:
-                await self._submit(entry.id, request)
+                run.ended_as = await self._submit(entry.id, request)
             except Exception:
                 log.exception("a submission broke off", extra={"request_id": entry.request_id})
             finally:
                 del self._runs[entry.id]
 
-        self._runs[entry.id] = asyncio.create_task(run(), name=f"submit {entry.request_id}")
+        run = _Run(asyncio.create_task(submit(), name=f"submit {entry.request_id}"))
+        self._runs[entry.id] = run
 
-    async def _submit(self, entry_id: int, request: PaidRequest) -> None:
+    async def _submit(self, entry_id: int, request: PaidRequest) -> Entry | None:
+        """Send when it is its turn; the row as it ended, unless somebody else has it."""
         tries = _Tries()
+        balance = await self._balance()
         while not self._closing.is_set():
-            now = self._clock.now()
+            token = new_token() if self._callback_base_url else None
             turn = await self._ledger.take_turn(
-                entry_id, owner=self._owner, lease_until=now + LEASE, limit=LIMIT, now=now
+                entry_id,
+                owner=self._leases.owner,
+                lease_until=self._leases.until(self._clock.now()),
+                limit=LIMIT,
+                now=self._clock.now,
+                changes={
+                    "credits_before": balance,
+                    "callback_hash": hash_token(token) if token else None,
+                },
             )
+            ended_as, pause_s = None, turn.wait_s
             if turn.entry is not None:
-                pause_s = await self._send(entry_id, request, tries)
-            else:
-                pause_s = turn.wait_s
+                ended_as, pause_s = await self._send(turn.entry, request, tries, token)
             if pause_s is None:
-                return
+                return ended_as
             await self._pause(pause_s)
+        return None
 
-    async def _send(self, entry_id: int, request: PaidRequest, tries: "_Tries") -> float | None:
+    async def _send(
+        self, entry: Entry, request: PaidRequest, tries: "_Tries", token: str | None
+    ) -> tuple[Entry | None, float | None]:
         """
         Send once and record what came of it.
 
         Returns:
-            Seconds until it may be sent again, because it certainly was not taken; None when
-            there is nothing more to do.
+            The row afterwards, and the seconds until it may be sent again, because it certainly
+            was not taken; None there when there is nothing more to do.
         """
+        base = self._callback_base_url
+        address = callback_address(base, token) if base and token else None
         pause_s = None
         try:
-            task_id = await self._client.create(request)
+            task_id = await self._client.create(request, callback_url=address)
         except NotSentError as exc:
             pause_s = tries.after_not_sent()
-            await self._settle(entry_id, _requeue_or_reject(pause_s), exc)
+            ended_as = await self._outcomes.settle(entry, _requeue_or_reject(pause_s), exc)
         except RateLimitedError as exc:
             pause_s = tries.after_rate_limited(exc.retry_after_s)
-            await self._settle(entry_id, _requeue_or_reject(pause_s), exc)
+            ended_as = await self._outcomes.settle(entry, _requeue_or_reject(pause_s), exc)
         except OutcomeUnknownError as exc:
-            await self._settle(entry_id, TaskState.UNKNOWN, exc)
+            ended_as = await self._outcomes.settle(entry, TaskState.UNKNOWN, exc)
+            ended_as = await self._note_balance(entry) or ended_as
         except KieRunwayError as exc:
-            await self._settle(entry_id, TaskState.REJECTED, exc)
+            ended_as = await self._outcomes.settle(entry, TaskState.REJECTED, exc)
         except BaseException:
             # A fault of ours or a forced end: the request may have left.
-            await self._settle(entry_id, TaskState.UNKNOWN, OutcomeUnknownError(_BROKE_OFF))
+            await self._outcomes.settle(entry, TaskState.UNKNOWN, OutcomeUnknownError(_BROKE_OFF))
             raise
         else:
-            await self._accept(entry_id, task_id)
-        return pause_s
+            ended_as = await self._outcomes.accept(entry, task_id)
+        return ended_as, pause_s
 
-    async def _accept(self, entry_id: int, task_id: str) -> None:
-        now = self._clock.now()
-        accepted = Transition(
-            entry_id,
-            # A lease that ran out made the row `unknown` meanwhile: KIE's id is worth more.
-            (TaskState.SUBMITTING, TaskState.UNKNOWN),
-            TaskState.WAIT,
-            now,
-            {
-                "task_id": task_id,
-                "accepted_at": now,
-                "error": None,
-                "owner": None,
-                "lease_until": None,
-            },
+    async def _balance(self) -> float | None:
+        """The credits there are, if KIE says so quickly."""
+        try:
+            async with asyncio.timeout(BALANCE_S):
+                return float(await self._client.credits(patient=False))
+        except (KieRunwayError, TimeoutError):
+            return None
+
+    async def _note_balance(self, entry: Entry) -> Entry | None:
+        """After an unclear end, what is left hints at whether it was billed."""
+        balance = await self._balance()
+        if balance is None:
+            return None
+        unchanged = (TaskState.UNKNOWN,)
+        noted = Transition(
+            entry.id,
+            unchanged,
+            TaskState.UNKNOWN,
+            self._clock.now(),
+            {"credits_after": balance},
+            f"balance {balance:g}",
         )
         try:
-            await self._commit(accepted)
-        except TaskIdTakenError as exc:
-            unusable = OutcomeUnknownError(f"{exc.reason} It was {task_id}.")
-            await self._settle(entry_id, TaskState.UNKNOWN, unusable)
-
-    async def _settle(self, entry_id: int, state: TaskState, exc: KieRunwayError) -> None:
-        """Record how sending ended otherwise than with a task id."""
-        now = self._clock.now()
-        changes: dict[str, Any] = {"owner": None, "lease_until": None}
-        if state is not TaskState.QUEUED:
-            changes["error"] = ErrorInfo.of(exc)
-        if state is TaskState.REJECTED:
-            changes["finished_at"] = now
-        await self._commit(
-            Transition(
-                entry_id,
-                (TaskState.SUBMITTING,),
-                state,
-                now,
-                changes,
-                _detail(exc),
-                # Once somebody else has the row, our news is none of its business.
-                owner=self._owner,
-            )
-        )
-
-    async def _commit(self, transition: Transition) -> None:
-        """Write down how a paid request ended, and do not give up easily: it cannot be asked."""
-        extra = {
-            "entry": transition.entry_id,
-            "state": transition.to.value,
-            "task_id": transition.changes.get("task_id"),
-        }
-        for attempt in itertools.count(1):
-            try:
-                changed = await self._ledger.transition(transition)
-            except TaskIdTakenError:
-                log.exception("could not record how a paid request ended", extra=extra)
-                raise
-            except LedgerError:
-                # The last place where the task id exists outside KIE is this line.
-                log.exception("could not record how a paid request ended", extra=extra)
-                if self._closing.is_set() and attempt >= MAX_COMMITS:
-                    raise
-                await self._clock.sleep(min(COMMIT_PAUSE_MAX_S, 2**attempt / 10))
-            else:
-                if changed is None:
-                    log.error("a paid request ended on a row that had moved on", extra=extra)
-                return
+            return await self._ledger.transition(noted)
+        except LedgerError:
+            log.exception("could not note the balance")
+            return None
 
     async def _pause(self, seconds: float) -> None:
         """Wait, with up to 10 % more so that processes do not march in step; end on close."""
@@ -237,6 +252,14 @@ class Submitter:
         finally:
             sleep.cancel()
             closing.cancel()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One intent being sent, and its row once that has ended."""
+
+    task: asyncio.Task[None]
+    ended_as: Entry | None = None
 
 
 @dataclass(slots=True)
@@ -262,12 +285,6 @@ def _requeue_or_reject(pause_s: float | None) -> TaskState:
 
 
 _BROKE_OFF = "Sending broke off."
-
-
-def _detail(exc: KieRunwayError) -> str:
-    if isinstance(exc, KieError):
-        return f"{exc.code} (HTTP {exc.http_status}, code {exc.body_code})"
-    return exc.code
 
 
 def _intent(account: str, request: PaidRequest, request_id: str | None) -> Intent:

@@ -1,16 +1,15 @@
-"""Follows unfinished tasks: one line of look-ups per task, however many callers wait for it."""
+"""Follows unfinished tasks: one line of look-ups per task, whoever and however many wait for it."""
 
 import asyncio
-import heapq
-import itertools
 import logging
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
 
+from kie_runway.agenda import Agenda
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import (
@@ -18,29 +17,29 @@ from kie_runway.errors import (
     KieError,
     KieRunwayError,
     LedgerError,
-    OutcomeUnknownError,
     RateLimitedError,
-    UnavailableError,
-    UnknownTaskError,
 )
 from kie_runway.failures import explain
+from kie_runway.following import Follower, Plan
 from kie_runway.ledger.base import Entry, Ledger
-from kie_runway.models import ErrorInfo, TaskKind, TaskState, TaskUpdate
+from kie_runway.medians import Medians
+from kie_runway.models import ErrorInfo, TaskState, TaskUpdate
 from kie_runway.pace import JITTER, Pace
+from kie_runway.rate import Rate
 from kie_runway.updates import Updates
 
 log = logging.getLogger(__name__)
 
-ASK_S = 25.0
 GLANCE_S = 10.0  # an agent that asks in passing is not held up; the look goes on
 TICK_S = 5.0  # between two progress messages
-ELSEWHERE_S = 2.0  # another process may move a row that is not yet at KIE
+ELSEWHERE_S = 2.0  # between two glances at what other processes wrote
 SWEEP_EVERY_S = 30.0
+CLOCK_JUMP_S = 5.0
 RATE_LIMITED_S = 10.0  # one whole window of KIE's limiter
 TROUBLE_S = 60.0  # a wrong key does not mend itself
 MAX_BACKOFF_S = 60.0
-INVISIBLE_GRACE_S = 90.0
 EMPTY_SUCCESS_GRACE_S = 600.0
+NEVER = datetime.fromtimestamp(0, UTC)
 
 Tick = Callable[[Entry, float], Awaitable[None]]
 
@@ -53,30 +52,12 @@ class Sight:
     trouble: KieRunwayError | None = None
 
 
-@dataclass(slots=True)
-class _Follower:
-    """What is known, beyond its row, of one task that is being followed."""
-
-    entry: Entry
-    due: float = 0.0
-    looked: float | None = None
-    watchers: int = 0
-    failures: int = 0
-    empty_since: float | None = None
-    looking: asyncio.Task[None] | None = None
-    trouble: KieRunwayError | None = None
-
-    @property
-    def needs_the_user(self) -> bool:
-        """Whether looking again is no use before the user has done something."""
-        return self.trouble is not None and self.trouble.retry == "ask_user"
-
-
 class Tracker:
     """
     Keeps the ledger true to KIE and wakes whoever waits.
 
-    Times inside are seconds of the event loop's clock; the ledger's are UTC.
+    All processes on a ledger follow all of its tasks, and share the looks: a row says when
+    anybody last set out to look, and each look begins by claiming the next one there.
     """
 
     def __init__(
@@ -85,24 +66,31 @@ class Tracker:
         self._ledger = ledger
         self._client = client
         self._clock = clock
-        self._updates = Updates(ledger, clock)
         self._pace = pace or Pace()
-        self._followers: dict[int, _Follower] = {}
-        self._queue: list[tuple[float, int, int]] = []  # due, tie-breaker, entry id
-        self._order = itertools.count()
+        self._updates = Updates(ledger, clock)
+        self._medians = Medians(ledger)
+        self._plan = Plan(self._pace, self._medians, clock)
+        self._agenda = Agenda(Rate(self._pace.looks_per_s))
+        self._followers: dict[int, Follower] = {}
         self._waiting: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
-        self._requeued = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Take up every task that has not ended, also those of an earlier process."""
-        self._ledger.on_change = self._changed
+        """
+        Take up every task that has not ended, also those of an earlier process.
+
+        Raises:
+            LedgerError: The ledger cannot be read or written.
+        """
+        self._ledger.subscribe(self._changed)
+        await self._ledger.moved_elsewhere()
         await self.sweep()
         for entry in await self._ledger.unfinished():
             self._follow(entry)
         self._loops = [
             asyncio.create_task(self._look_when_due(), name="tracker"),
             asyncio.create_task(self._sweep_now_and_then(), name="tracker sweep"),
+            asyncio.create_task(self._notice_other_processes(), name="tracker elsewhere"),
         ]
 
     async def aclose(self) -> None:
@@ -112,56 +100,6 @@ class Tracker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def find(self, account: str, any_id: str, *kinds: TaskKind) -> Entry:
-        """
-        A task by KIE's id or by its request_id.
-
-        An id that only KIE knows is looked up there and recorded from then on.
-
-        Args:
-            account: Whose task.
-            any_id: Either id.
-            kinds: Of what the task may be, if only KIE knows it; tried in this order.
-
-        Raises:
-            UnknownTaskError: Neither the ledger nor KIE knows the id.
-            KieError: The ledger does not know it and KIE could not be asked.
-        """
-        entry = await self._ledger.find(account, any_id)
-        if entry is not None:
-            return entry
-        for kind in kinds:
-            update = await self._ask(kind, any_id)
-            if update is not None:
-                return await self._adopt(account, kind, any_id, update)
-        raise UnknownTaskError(
-            "No task has this id. Copy a `task_id` or `request_id` that a tool returned; "
-            "list_tasks shows the recent ones."
-        )
-
-    async def _adopt(self, account: str, kind: TaskKind, task_id: str, update: TaskUpdate) -> Entry:
-        """Record a task that was made elsewhere."""
-        adopted = Entry(
-            id=0,
-            account=account,
-            request_id=task_id,
-            kind=kind,
-            state=TaskState.WAIT,
-            arguments={"prompt": update.prompt} if update.prompt else {},
-            created_at=self._clock.now(),
-            task_id=task_id,
-            parent_task_id=update.parent_task_id,
-        )
-        return await self._updates.apply(await self._ledger.adopt(adopted), update)
-
-    async def _ask(self, kind: TaskKind, task_id: str) -> TaskUpdate | None:
-        """What KIE says of a task that nobody follows, without its retries taking a minute."""
-        try:
-            async with asyncio.timeout(ASK_S):
-                return await self._client.look_up(kind, task_id)
-        except TimeoutError:
-            raise UnavailableError("KIE did not answer in time; asking again is free.") from None
-
     async def wait(self, entry: Entry, seconds: float, tick: Tick | None = None) -> Sight:
         """
         Wait until a task ends, but no longer than `seconds`; 0 takes one fresh look.
@@ -169,20 +107,51 @@ class Tracker:
         Cancelling the wait leaves the task followed.
 
         Args:
-            entry: As `find` or `Submitter.start` returned it.
+            entry: As `Finder.find` or `Submitter.start` returned it.
             seconds: The longest wait.
             tick: Called with the row and the seconds waited, every 5 s and on each change.
         """
-        if not entry.state.may_move:
+        if not entry.may_move:
             return Sight(entry)
         if entry.state.is_at_kie:
             self._follow(entry)
         with self._watching(entry.id) as changed:
             follower = self._followers.get(entry.id)
-            if seconds <= 0 or (follower is not None and follower.needs_the_user):
+            # What is stuck is looked at so seldom that a wait alone would bring nothing.
+            stuck = follower is not None and self._plan.is_stuck(follower.entry)
+            if seconds <= 0 or stuck or (follower is not None and follower.is_no_use_waiting):
                 await self._glance(entry.id)
             if seconds > 0:
                 await self._wait(entry, seconds, changed, tick)
+        return await self._sight(entry)
+
+    async def look_now(self, entry: Entry, *, ended_at: datetime) -> Sight:
+        """
+        Look at a task of which KIE said, at `ended_at`, that it has ended.
+
+        Nothing is believed but what the look finds; its failure is the `trouble`.
+        """
+        self._follow(entry)
+        follower = self._followers[entry.id]
+        if follower.looking is not None:  # it may have begun before the end
+            await asyncio.wait({follower.looking})
+            entry = await self._updates.read(entry)
+        if entry.state.is_at_kie:
+            self._follow(entry)
+            follower = self._followers[entry.id]
+            follower.entry, follower.unfinished_at = entry, ended_at
+            if follower.looking is None:
+                self._look(follower)
+            if follower.looking is not None:
+                await asyncio.wait({follower.looking})
+        return await self._sight(entry)
+
+    async def sweep(self) -> None:
+        """What time alone changes: videos that KIE has deleted by now, and what is usual."""
+        await self._ledger.expire(now=self._clock.now())
+        await self._medians.refresh()
+
+    async def _sight(self, entry: Entry) -> Sight:
         follower = self._followers.get(entry.id)
         if follower is not None:
             return Sight(follower.entry, follower.trouble)
@@ -197,7 +166,7 @@ class Tracker:
             follower = self._followers.get(entry.id)
             if follower is not None:
                 entry = follower.entry
-                if follower.needs_the_user:
+                if follower.is_no_use_waiting:
                     return
             else:
                 entry = await self._updates.read(entry)
@@ -205,7 +174,7 @@ class Tracker:
                     self._follow(entry)
             if tick is not None:
                 await tick(entry, waited)
-            if not entry.state.may_move or waited >= seconds:
+            if not entry.may_move or waited >= seconds:
                 return
             changed.clear()
             pause = TICK_S if entry.state.is_at_kie else ELSEWHERE_S
@@ -218,9 +187,9 @@ class Tracker:
         follower = self._followers.get(entry_id)
         if follower is None:
             return
-        now = asyncio.get_running_loop().time()
-        fresh = follower.looked is not None and now - follower.looked < self._pace.floor_s
+        fresh = self._plan.is_fresh(follower.entry)
         # What the user had to mend may be mended by now; an outage is given its time.
+        now = asyncio.get_running_loop().time()
         backing_off = follower.failures and now < follower.due and not follower.needs_the_user
         if follower.looking is None and not fresh and not backing_off:
             self._look(follower)
@@ -250,12 +219,19 @@ class Tracker:
             self._schedule(follower)
 
     def _changed(self, entry: Entry) -> None:
-        """The ledger committed a change: adjust who is followed, wake who waits."""
-        if entry.state.is_at_kie:
-            self._follow(entry)
-            self._followers[entry.id].entry = entry
-        else:
+        """A row has changed: adjust who is followed, wake who waits."""
+        self._medians.note(entry)
+        follower = self._followers.get(entry.id)
+        if not entry.state.is_at_kie:
             self._followers.pop(entry.id, None)
+            self._agenda.drop(entry.id)
+        elif follower is None:
+            self._follow(entry)
+        else:
+            looked_elsewhere = entry.looked_at != follower.entry.looked_at
+            follower.entry = entry
+            if looked_elsewhere and follower.looking is None and not follower.failures:
+                self._schedule(follower)
         self._wake(entry.id)
 
     def _wake(self, entry_id: int) -> None:
@@ -264,41 +240,24 @@ class Tracker:
 
     def _follow(self, entry: Entry) -> None:
         if entry.id not in self._followers:
-            follower = _Follower(entry, watchers=len(self._waiting.get(entry.id, ())))
+            follower = Follower(entry, watchers=len(self._waiting.get(entry.id, ())))
             self._followers[entry.id] = follower
             self._schedule(follower)
 
-    def _schedule(self, follower: _Follower, *, after_s: float | None = None) -> None:
-        """Put the next look on the queue: by the waiting policy, or after a given pause."""
-        now = asyncio.get_running_loop().time()
+    def _schedule(self, follower: Follower, *, after_s: float | None = None) -> None:
+        """Plan the next look: by the waiting policy, or after a given pause."""
         if after_s is None:
-            accepted = follower.entry.accepted_at or follower.entry.created_at
-            elapsed = max(0.0, (self._clock.now() - accepted).total_seconds())
-            looked = None if follower.looked is None else elapsed - (now - follower.looked)
-            due = self._pace.next_look_s(looked, watched=follower.watchers > 0)
-            after_s = (due - elapsed) * random.uniform(1 - JITTER, 1 + JITTER)
-            if follower.looked is not None:
-                after_s = max(after_s, self._pace.floor_s - (now - follower.looked))
-        follower.due = now + max(0.0, after_s)
-        heapq.heappush(self._queue, (follower.due, next(self._order), follower.entry.id))
-        self._requeued.set()
+            after_s = self._plan.pause_s(follower)
+        follower.due = asyncio.get_running_loop().time() + after_s
+        self._agenda.put(follower.entry.id, follower.due, urgent=follower.watchers > 0)
 
     async def _look_when_due(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            self._requeued.clear()
-            while self._queue and self._queue[0][0] <= loop.time():
-                due, _, entry_id = heapq.heappop(self._queue)
-                follower = self._followers.get(entry_id)
-                # A follower that was rescheduled left its older places in the queue.
-                if follower is not None and follower.due == due and follower.looking is None:
-                    self._look(follower)
-            pause = self._queue[0][0] - loop.time() if self._queue else None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._requeued.wait()
+            follower = self._followers.get(await self._agenda.take())
+            if follower is not None and follower.looking is None:
+                self._look(follower)
 
-    def _look(self, follower: _Follower) -> None:
+    def _look(self, follower: Follower) -> None:
         async def look() -> None:
             try:
                 await self._look_once(follower)
@@ -312,9 +271,19 @@ class Tracker:
 
         follower.looking = asyncio.create_task(look())
 
-    async def _look_once(self, follower: _Follower) -> None:
-        entry = follower.entry
-        assert entry.task_id is not None  # every state at KIE has one
+    async def _look_once(self, follower: Follower) -> None:
+        known = follower.entry
+        look = await self._ledger.take_look(
+            known.id, now=self._clock.now(), since=known.looked_at or NEVER
+        )
+        if look is None:
+            return
+        entry = follower.entry = look.entry
+        if not look.granted or entry.task_id is None:
+            self._changed(entry)  # another process was faster
+            if entry.id in self._followers:
+                self._schedule(follower)
+            return
         try:
             update = await self._client.look_up(entry.kind, entry.task_id)
         except GenerationFailedError as exc:
@@ -323,17 +292,20 @@ class Tracker:
         except KieError as exc:
             self._stumble(follower, exc)
             return
-        follower.looked = asyncio.get_running_loop().time()
+        self._agenda.rate.succeeded()
+        follower.looks += 1
         follower.failures = 0
-        follower.trouble = None if update is not None else self._invisible(entry)
+        follower.trouble = self._plan.oddity(entry, update)
         if update is not None:
             # Also when another process was first to record it: who waits here must wake.
-            self._changed(await self._updates.apply(entry, update))
+            unfinished_at = follower.unfinished_at or entry.accepted_at
+            self._changed(await self._updates.apply(entry, update, unfinished_at=unfinished_at))
+            follower.unfinished_at = entry.looked_at
             await self._judge_empty_success(follower, update)
-        if follower.entry.id in self._followers:
+        if entry.id in self._followers:
             self._schedule(follower)
 
-    async def _judge_empty_success(self, follower: _Follower, update: TaskUpdate) -> None:
+    async def _judge_empty_success(self, follower: Follower, update: TaskUpdate) -> None:
         """Finished, says KIE, but shows no video: the address may follow, though not for ever."""
         if update.raw_state != TaskState.SUCCESS:
             follower.empty_since = None
@@ -343,12 +315,12 @@ class Tracker:
         if now - follower.empty_since >= EMPTY_SUCCESS_GRACE_S * self._pace.scale:
             self._changed(await self._updates.fail(follower.entry, _NO_VIDEO))
 
-    def _stumble(self, follower: _Follower, exc: KieRunwayError) -> None:
+    def _stumble(self, follower: Follower, exc: KieRunwayError) -> None:
         """No news: remember why, tell who waits, look again later and later."""
-        follower.looked = asyncio.get_running_loop().time()
         follower.trouble = exc
         follower.failures += 1
         if isinstance(exc, RateLimitedError):
+            self._agenda.rate.refused()
             pause = exc.retry_after_s or RATE_LIMITED_S
         elif follower.needs_the_user:
             pause = TROUBLE_S
@@ -357,31 +329,43 @@ class Tracker:
         self._schedule(follower, after_s=pause * self._pace.scale * random.uniform(1, 1 + JITTER))
         self._wake(follower.entry.id)
 
-    def _invisible(self, entry: Entry) -> KieRunwayError | None:
-        """KIE shows nothing for an id it gave us: normal at first, worth saying later."""
-        accepted = entry.accepted_at or entry.created_at
-        if self._clock.now() - accepted < timedelta(seconds=INVISIBLE_GRACE_S):
-            return None
-        return UnavailableError(
-            "KIE does not show this task, though it accepted it. Do not start it again."
-        )
-
     async def _sweep_now_and_then(self) -> None:
+        loop = asyncio.get_running_loop()
+        offset = self._clock.now().timestamp() - loop.time()
         while True:
-            await self._clock.sleep(SWEEP_EVERY_S)
+            await self._clock.tick(SWEEP_EVERY_S)
             try:
                 await self.sweep()
             except LedgerError:
                 log.exception("could not sweep the ledger")
+            before, offset = offset, self._clock.now().timestamp() - loop.time()
+            if abs(offset - before) > CLOCK_JUMP_S:  # set by hand, or the machine slept
+                for follower in self._followers.values():
+                    if follower.looking is None and not follower.failures:
+                        self._schedule(follower)
 
-    async def sweep(self) -> None:
-        """What time alone changes: submissions of ended processes, and deleted videos."""
-        now = self._clock.now()
-        await self._ledger.strand(now=now, error=_STRANDED)
-        await self._ledger.expire(now=now)
+    async def _notice_other_processes(self) -> None:
+        while True:
+            await self._clock.tick(ELSEWHERE_S)
+            try:
+                if await self._ledger.moved_elsewhere():
+                    await self._reread()
+            except LedgerError:
+                log.exception("could not read the ledger")
+
+    async def _reread(self) -> None:
+        """Take over what other processes wrote."""
+        unfinished = {entry.id: entry for entry in await self._ledger.unfinished()}
+        for entry in unfinished.values():
+            follower = self._followers.get(entry.id)
+            if follower is None or follower.entry != entry:
+                self._changed(entry)
+        for follower in [f for f in self._followers.values() if f.entry.id not in unfinished]:
+            self._changed(await self._updates.read(follower.entry))
+        for entry_id in self._waiting.keys() - self._followers.keys():
+            self._wake(entry_id)
 
 
-_STRANDED = ErrorInfo.of(OutcomeUnknownError("The process that was sending it ended."))
 _NO_VIDEO = ErrorInfo(
     code="no_video",
     reason="KIE says success but gives no video.",

@@ -1,14 +1,24 @@
 """Brings rows of the ledger up to what KIE says of their tasks."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from kie_runway.clock import Clock
 from kie_runway.failures import explain
 from kie_runway.ledger.base import Entry, Ledger, Transition
-from kie_runway.models import RESULT_LIFETIME_DAYS, ErrorInfo, TaskState, TaskUpdate
+from kie_runway.models import (
+    RESULT_LIFETIME_DAYS,
+    ErrorInfo,
+    TaskState,
+    TaskUpdate,
+    request_of,
+)
+from kie_runway.wire import agrees
 
 RESULT_LIFETIME: Final = timedelta(days=RESULT_LIFETIME_DAYS)
+GAP_MAX: Final = timedelta(minutes=10)  # longer ones mean that nobody was there to look
 _AT_KIE: Final = tuple(state for state in TaskState if state.is_at_kie)
 
 
@@ -24,10 +34,20 @@ class Updates:
         self._ledger = ledger
         self._clock = clock
 
-    async def apply(self, entry: Entry, update: TaskUpdate) -> Entry:
-        """What a look-up found."""
+    async def apply(
+        self, entry: Entry, update: TaskUpdate, *, unfinished_at: datetime | None = None
+    ) -> Entry:
+        """
+        What a look-up found.
+
+        Args:
+            entry: The row.
+            update: The news.
+            unfinished_at: When the task was last known to be unfinished; with that, how long
+                it took is known well enough to learn from.
+        """
         if update.state.is_terminal:
-            changes = self._end(entry, update)
+            changes = self._end(entry, update, unfinished_at)
         elif (update.state, update.raw_state) == (entry.state, entry.raw_state):
             return entry
         else:
@@ -47,7 +67,9 @@ class Updates:
         """The row as it stands now."""
         return await self._ledger.get(entry.id) or entry
 
-    def _end(self, entry: Entry, update: TaskUpdate) -> dict[str, Any]:
+    def _end(
+        self, entry: Entry, update: TaskUpdate, unfinished_at: datetime | None
+    ) -> dict[str, Any]:
         now = self._clock.now()
         completed = update.completed_at
         if completed is not None:  # KIE's clock, kept where it is believable
@@ -65,6 +87,7 @@ class Updates:
             "expires_at": expires,
             "video_url": update.video_url,
             "thumbnail_url": update.thumbnail_url,
+            "took_s": _took_s(entry.accepted_at, unfinished_at, update.completed_at, now),
         }
 
     async def _change(self, entry: Entry, to: TaskState, changes: dict[str, Any]) -> Entry:
@@ -72,3 +95,29 @@ class Updates:
             Transition(entry.id, _AT_KIE, to, self._clock.now(), changes)
         )
         return changed or await self.read(entry)
+
+
+def is_of(entry: Entry, update: TaskUpdate) -> bool:
+    """Whether KIE's record of a task holds what a row asked for."""
+    try:
+        request = request_of(entry.kind, entry.arguments)
+    except ValidationError:
+        return False
+    return agrees(request, update)
+
+
+def _took_s(
+    accepted: datetime | None,
+    unfinished: datetime | None,
+    completed: datetime | None,
+    found: datetime,
+) -> float | None:
+    """Seconds from acceptance to the end, or to the middle of the gap that it lies in."""
+    if accepted is None or accepted >= found:
+        return None
+    if completed is not None and accepted < completed < found:  # else KIE's clock differs
+        return (completed - accepted).total_seconds()
+    if unfinished is None or not accepted <= unfinished <= found:
+        return None
+    gap = found - unfinished
+    return None if gap > GAP_MAX else (unfinished + gap / 2 - accepted).total_seconds()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import cast
+from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -218,6 +218,7 @@ def _read_runway(task_id: str, record: Mapping[str, object], redact: Redactor | 
             state, raw_state = TaskState.GENERATING, TaskState.SUCCESS.value
         case known:
             state = known
+    parameters = _parameters(record.get("generateParam"))
     # KIE names no zone here, so a time without one stays unknown (contract §14.9).
     generated_at = utc_time(record.get("generateTime"), without_zone=None)
     return TaskUpdate(
@@ -227,7 +228,8 @@ def _read_runway(task_id: str, record: Mapping[str, object], redact: Redactor | 
         video_url=video_url,
         thumbnail_url=web_address(video.get("imageUrl")),
         parent_task_id=opaque_id(record.get("parentTaskId")),
-        prompt=_prompt(record.get("generateParam")),
+        prompt=_prompt(parameters),
+        parameters=parameters,
         fail_code=integer(record.get("failCode")) or None,
         fail_message=provider_text(record.get("failMsg"), redact=redact),
         completed_at=generated_at if state.is_terminal else None,
@@ -239,6 +241,7 @@ def _read_aleph(task_id: str, record: Mapping[str, object], redact: Redactor | N
     video_url = web_address(response.get("resultVideoUrl"))
     fail_code = integer(record.get("errorCode")) or None
     fail_message = provider_text(record.get("errorMessage"), redact=redact)
+    parameters = _parameters(record.get("paramJson"))
     word = record.get("successFlag")
     flag = integer(word)
     raw_state: str | None = None
@@ -266,18 +269,45 @@ def _read_aleph(task_id: str, record: Mapping[str, object], redact: Redactor | N
         raw_state=raw_state,
         video_url=video_url,
         thumbnail_url=web_address(response.get("resultImageUrl")),
-        prompt=_prompt(record.get("paramJson")),
+        prompt=_prompt(parameters),
+        parameters=parameters,
         fail_code=fail_code,
         fail_message=fail_message,
         completed_at=utc_time(record.get("completeTime")) if state.is_terminal else None,
     )
 
 
-def _prompt(parameters: object) -> str | None:
-    """The prompt as KIE recorded it; `paramJson` is JSON in a string, `generateParam` is not."""
-    if isinstance(parameters, str):
-        parameters = _parsed(parameters)
-    prompt = _object(parameters).get("prompt")
+def agrees(request: PaidRequest, update: TaskUpdate) -> bool:
+    """
+    Whether a task is what a request asked for, as far as KIE recorded it.
+
+    The prompt must be there and the same; so must be whatever else KIE repeats of the request.
+    """
+    sent, recorded = request_body(request, None), update.parameters
+    if isinstance(request, ExtendRequest) and update.parent_task_id not in (None, request.task_id):
+        return False
+    return recorded.get("prompt") == sent["prompt"] and all(
+        _same(sent.get(name), value)
+        for name, value in recorded.items()
+        if name in sent or name in _MEDIA
+    )
+
+
+_MEDIA: Final = ("imageUrl", "videoUrl", "referenceImage")
+
+
+def _same(sent: object, recorded: object) -> bool:
+    """Numbers may come back as text, and what was left out as nothing or as an empty text."""
+    return recorded in (None, "") or str(sent).lower() == str(recorded).lower()
+
+
+def _parameters(recorded: object) -> Mapping[str, object]:
+    """The request as KIE recorded it; `paramJson` is JSON in a string, `generateParam` is not."""
+    return _object(_parsed(recorded) if isinstance(recorded, str) else recorded)
+
+
+def _prompt(parameters: Mapping[str, object]) -> str | None:
+    prompt = parameters.get("prompt")
     if not isinstance(prompt, str):
         return None
     # Half a character pair or a NUL cannot be stored; neither is in a prompt that we sent.

@@ -1,4 +1,4 @@
-"""Every attack is watched: nothing that leaves the server may hold a piece of the API key."""
+"""Every attack is watched: nothing that leaves the server may hold a piece of a secret."""
 
 import logging
 from collections.abc import AsyncGenerator, Iterator
@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import pytest
 from mcp import Client
+from tests.attacks.hooks import HMAC_KEY
 from tests.attacks.kie import OTHER_KEY, Hurry
 from tests.attacks.leaks import Trail, TrailHandler
 from tests.support import ERAS, KEY, Era, draw, settings_for
 
-from kie_runway import server
+from kie_runway import server, submit, webhooks
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Sandbox, SandboxOptions, serve
@@ -65,9 +66,10 @@ def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def _trail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Trail]:
-    """Everything that leaves the server; searched for the key when the test is over."""
+    """Everything that leaves the server; searched for secrets when the test is over."""
     trail = Trail()
     _note_answers(monkeypatch, trail)
+    _note_tokens(monkeypatch, trail)
     _note_files_before_closing(monkeypatch, trail, tmp_path)
     handler = TrailHandler(trail)
     root = logging.getLogger()
@@ -89,6 +91,18 @@ def _trail(
     trail.note_files(tmp_path)
 
     assert not trail.leaks(KEY)
+    assert not trail.leaks(HMAC_KEY)
+    assert not trail.token_leaks()
+
+
+def _note_tokens(monkeypatch: pytest.MonkeyPatch, trail: Trail) -> None:
+    """Keep what every callback address is made of."""
+
+    def noted() -> str:
+        trail.tokens.append(webhooks.new_token())
+        return trail.tokens[-1]
+
+    monkeypatch.setattr(submit, "new_token", noted)
 
 
 def _note_answers(monkeypatch: pytest.MonkeyPatch, trail: Trail) -> None:

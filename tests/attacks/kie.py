@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.sockets import listening, read_request
+from tests.sockets import envelope, http, listening, read_request
 from tests.support import Agent
 
 from kie_runway import opening
 from kie_runway.client import Deadlines, KieClient
 from kie_runway.clock import Clock
-from kie_runway.tracker import SWEEP_EVERY_S
 from kie_runway_sandbox import Sandbox
 from kie_runway_sandbox.faults import Endpoint
 
@@ -68,10 +67,11 @@ class _Clock(Clock):
         return super().now() + self._hurry.moved
 
     async def sleep(self, seconds: float) -> None:
-        if seconds == SWEEP_EVERY_S:  # a loop without end: skipping its pauses would spin
-            await asyncio.Event().wait()
         self._hurry.pauses.append(seconds)
         await asyncio.sleep(0)
+
+    async def tick(self, every_s: float) -> None:
+        await asyncio.Event().wait()  # skipping the pauses of a loop without end would spin
 
 
 def paid(sandbox: Sandbox) -> int:
@@ -112,19 +112,24 @@ async def assert_never_sent_again(agent: Agent, tool: str, arguments: Mapping[st
 
 @dataclass
 class RawKie:
-    """A listening socket in KIE's place; what it got, it keeps."""
+    """A listening socket in KIE's place; what it got, it keeps, but for questions of credits."""
 
     url: str = ""
     requests: list[bytes] = field(default_factory=list[bytes])
 
 
 @asynccontextmanager
-async def raw_kie(reply: Reply) -> AsyncGenerator[RawKie]:
+async def raw_kie(reply: Reply, *, tells_credits: bool = True) -> AsyncGenerator[RawKie]:
     """Read one whole request per connection, then let `reply` do its worst."""
     kie = RawKie()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await read_request(reader)
+        if (
+            tells_credits and b"GET /api/v1/chat/credit" in request
+        ):  # asked around each paid request
+            writer.write(http(envelope(1000)))
+            return
         kie.requests.append(request)
         await reply(request, writer)
 

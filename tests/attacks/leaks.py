@@ -1,4 +1,4 @@
-"""Looks for the API key in everything a test brought forth: outputs, logs, files."""
+"""Looks for secrets in everything a test brought forth: outputs, logs, files."""
 
 import base64
 import logging
@@ -14,6 +14,8 @@ class Trail:
 
     def __init__(self) -> None:
         self.pieces: list[tuple[str, bytes]] = []
+        self.tokens: list[str] = []
+        """Of callback addresses, as they are given out."""
 
     def note(self, where: str, what: object) -> None:
         """Keep a piece of output; it is turned into text at once, before it can change."""
@@ -29,6 +31,12 @@ class Trail:
     def leaks(self, key: str) -> list[str]:
         """Where a piece of the key is, and in which form."""
         return [f"{where}: {form}" for where, raw in self.pieces for form in leaks_in(raw, key)]
+
+    def token_leaks(self) -> list[str]:
+        """The same for the tokens; what the sandbox and strangers log of their own requests is
+        no word of the server's."""
+        leaks = [leak for token in self.tokens for leak in self.leaks(token)]
+        return [leak for leak in leaks if not leak.startswith("log httpx:")]
 
 
 class TrailHandler(logging.Handler):

@@ -12,7 +12,7 @@ from kie_runway_sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
 
-NAMES = "prompt, duration, quality, aspect_ratio, image_url, watermark, request_id"
+NAMES = "prompt, duration, quality, aspect_ratio, image_url, watermark, request_id, confirm"
 RATIOS = "'16:9', '4:3', '1:1', '3:4' or '9:16'"
 SECRET = "the-rejected-value"
 

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -71,7 +72,7 @@ async def test_an_answer_that_proves_nothing_is_unknown_and_is_never_sent_again(
 ) -> None:
     tool, arguments = START[endpoint]
     hurry.deadline_s = 0.3 if fault.kind.startswith("slow") else 10
-    sandbox.inject(fault)
+    sandbox.inject(replace(fault, endpoint=endpoint))
     async with connect(settings) as agent:
         with anyio.fail_after(30):
             task = await agent.refuse(tool, arguments)
@@ -89,7 +90,7 @@ async def test_an_answer_that_proves_nothing_is_unknown_and_is_never_sent_again(
 async def test_the_cdn_turning_us_away_costs_nothing_and_says_what_to_change(
     sandbox: Sandbox, settings: Settings
 ) -> None:
-    sandbox.inject(Fault("cdn_403"))
+    sandbox.inject(Fault("cdn_403", "runway/generate"))
     async with connect(settings) as agent:
         task = await agent.refuse(TOOL, ARGUMENTS)
         assert_honest(task, sandbox)
@@ -113,7 +114,7 @@ async def test_the_cdn_turning_us_away_costs_nothing_and_says_what_to_change(
 async def test_an_answer_that_is_only_odd_is_taken(
     sandbox: Sandbox, settings: Settings, fault: Fault
 ) -> None:
-    sandbox.inject(fault)
+    sandbox.inject(replace(fault, endpoint="runway/generate"))
     async with connect(settings) as agent:
         task = await agent.call(TOOL, **ARGUMENTS)
 

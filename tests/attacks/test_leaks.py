@@ -9,9 +9,11 @@ import pytest
 from tests.attacks.leaks import Trail, TrailHandler, leaks_in
 from tests.support import KEY, connect
 
+from kie_runway import submit
 from kie_runway.errors import BadInputError
 from kie_runway.settings import Settings
 from kie_runway.submit import Submitter
+from kie_runway.webhooks import callback_address
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +111,23 @@ async def test_a_server_that_writes_the_key_to_its_ledger_is_caught(
         path.unlink()
 
     assert "file ledger.db-wal" in found
+
+
+async def test_a_server_that_logs_a_callback_address_is_caught(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, trail: Trail
+) -> None:
+    """The mutant: a line about a request, with its address."""
+    log = logging.getLogger("tests.careless")
+
+    def leaky(base: str, token: str) -> str:
+        log.warning("asking to be called back at %s", token)
+        return callback_address(base, token)
+
+    monkeypatch.setattr(submit, "callback_address", leaky)
+    public = settings.model_copy(update={"callback_url": "https://hooks.example"})
+    async with connect(public) as agent:
+        await agent.call("generate_video", prompt="a boat")
+    found = {leak.partition(":")[0] for leak in trail.token_leaks()}
+    trail.pieces.clear()  # this test leaks on purpose
+
+    assert found == {"log tests.careless"}

@@ -62,7 +62,7 @@ async def test_a_refusals_words_are_only_quoted(
 ) -> None:
     tool, arguments = START["runway/generate"]
     sandbox.inject(Fault("refuse", "runway/generate", status=200, code=422, message=said))
-    sandbox.inject(Fault("refuse", "chat/credit", status=200, code=402, message=said))
+    sandbox.inject(Fault("refuse", "chat/credit", status=200, code=402, message=said, times=None))
     async with connect(settings) as agent:
         assert_quoted(await agent.client.call_tool(tool, arguments))
         assert_quoted(await agent.client.call_tool("get_credits", {}))

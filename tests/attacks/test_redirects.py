@@ -40,7 +40,10 @@ async def test_a_redirected_look_up_says_nothing_and_goes_nowhere_else(
 ) -> None:
     async with raw_kie(sends(http(b"{}"))) as other:
         redirect = http(b"", f"Location: {other.url}/steal", status=status)
-        async with raw_kie(sends(redirect)) as kie, connect(settings_for(kie.url)) as agent:
+        async with (
+            raw_kie(sends(redirect), tells_credits=False) as kie,
+            connect(settings_for(kie.url)) as agent,
+        ):
             looked = await agent.fail("get_task", task_id="t-1")
             asked = await agent.fail("get_credits")
 

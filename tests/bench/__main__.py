@@ -6,6 +6,8 @@ import time
 from tempfile import TemporaryDirectory
 
 from tests.bench.cold_start import cold_start
+from tests.bench.durable_create import durable_create
+from tests.bench.following import following
 from tests.bench.look_up import look_up
 from tests.bench.report import RESULTS, Section, render
 from tests.bench.round_trip import round_trip
@@ -15,7 +17,7 @@ from tests.bench.waits import waits
 
 
 def main() -> None:
-    """Run all measurements, in under four minutes; `--quick` in under one."""
+    """Run all measurements, in some six minutes; `--quick` in under two."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few runs, nothing is written")
     quick: bool = parser.parse_args().quick
@@ -41,7 +43,9 @@ def measure(quick: bool) -> list[Section]:
             tokens(),
             round_trip(sandbox, batches=4 if quick else 40),
             look_up(sandbox, calls=50 if quick else 500),
+            durable_create(sandbox, creates=30 if quick else 300),
             waits(sandbox, count=100 if quick else 1000),
+            following(count=20 if quick else 200),
         ]
 
 

@@ -36,6 +36,10 @@ class Standalone:
         """End a task with a video, at once."""
         self._post(f"tasks/{task_id}", {"state": "success"})
 
+    def switch(self, **positions: Any) -> None:
+        """Set switches."""
+        self._post("switches", positions)
+
     def events(self, event: str) -> list[dict[str, Any]]:
         """What really happened, whatever the answers said."""
         answer = httpx.get(f"{self.url}/_sandbox/log", params={"event": event})

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
+from kie_runway.leases import Leases
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import GenerateRequest
+from kie_runway.rescue import Rescue
 from kie_runway.settings import Settings
 from kie_runway.submit import Submitter
 from kie_runway_sandbox import Sandbox
@@ -44,7 +46,9 @@ def request(prompt: str = "a boat") -> GenerateRequest:
 class Desk:
     """A submitter with its ledger; several may share one file, as processes do."""
 
-    def __init__(self, settings: Settings, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, path: Path, clock: Clock, callback_base_url: str | None = None
+    ) -> None:
         self.ledger = SqliteLedger(path)
         self.client = KieClient(
             settings.api_key,
@@ -52,17 +56,35 @@ class Desk:
             upload_url=settings.upload_url,
             user_agent=settings.user_agent,
         )
-        self.submitter = Submitter(self.ledger, self.client, clock=clock)
+        self.leases = Leases(self.ledger, clock)
+        self.rescue = Rescue(path.with_suffix(".rescue"))
+        self.submitter = Submitter(
+            self.ledger,
+            self.client,
+            clock=clock,
+            leases=self.leases,
+            rescue=self.rescue,
+            callback_base_url=callback_base_url,
+        )
 
-    async def start(self, prompt: str = "a boat", request_id: str | None = None) -> Entry:
-        return (await self.submitter.start(LOCAL_ACCOUNT, request(prompt), request_id)).entry
+    async def start(
+        self, prompt: str = "a boat", request_id: str | None = None, *, confirmed: bool = False
+    ) -> Entry:
+        opened = await self.submitter.start(
+            LOCAL_ACCOUNT, request(prompt), request_id, confirmed=confirmed
+        )
+        return opened.entry
 
 
 @asynccontextmanager
 async def open_desk(
-    settings: Settings, path: Path, clock: Clock | None = None
+    settings: Settings,
+    path: Path,
+    clock: Clock | None = None,
+    *,
+    callback_base_url: str | None = None,
 ) -> AsyncGenerator[Desk]:
-    desk = Desk(settings, path, clock or QuickClock())
+    desk = Desk(settings, path, clock or QuickClock(), callback_base_url)
     await desk.ledger.open()
     try:
         yield desk

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_runway.pace import FIRST_LOOK_S, MEDIAN_S, UNWATCHED_CEILING_S, Pace
+from kie_runway.pace import MEDIAN_S, STUCK_AFTER_S, STUCK_EVERY_S, Pace
 
 
 def looks(pace: Pace, *, watched: bool, until_s: float) -> list[float]:
@@ -40,17 +40,33 @@ def test_a_faster_sandbox_shrinks_every_figure_alike() -> None:
     median=st.floats(1, 1e4),
     scale=st.floats(0.001, 1),
     watched=st.booleans(),
+    called_back=st.booleans(),
 )
 def test_the_next_look_is_always_later_and_never_absurdly_far(
-    elapsed: float, median: float, scale: float, watched: bool
+    elapsed: float, median: float, scale: float, watched: bool, called_back: bool
 ) -> None:
-    pace = Pace(median, scale)
-    due = pace.next_look_s(elapsed, watched=watched)
+    due = Pace(scale).next_look_s(elapsed, median, watched=watched, called_back=called_back)
 
     assert due > elapsed
-    longest = max(FIRST_LOOK_S, median * 1.8, UNWATCHED_CEILING_S) * scale
+    longest = max(STUCK_EVERY_S * scale, median * 2, elapsed * 0.15)
     assert due - elapsed <= longest * 1.001
 
 
 def test_the_median_moves_the_looks() -> None:
-    assert looks(Pace(median_s=MEDIAN_S * 2), watched=True, until_s=61)[1] == 60.0
+    assert Pace().next_look_s(8.0, MEDIAN_S * 2, watched=True) == 60.0
+
+
+def test_a_task_that_is_called_back_is_looked_at_as_a_safety_net_alone() -> None:
+    pace = Pace()
+
+    assert pace.next_look_s(None, 100, watched=True, called_back=True) == 200
+    assert pace.next_look_s(200, 100, watched=True, called_back=True) == pytest.approx(230)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_stuck_task_is_looked_at_every_hour(watched: bool) -> None:
+    at = STUCK_AFTER_S
+    for _ in range(15):
+        after = Pace().next_look_s(at, watched=watched)
+        assert after - at == STUCK_EVERY_S
+        at = after

@@ -48,7 +48,13 @@ def test_the_key_never_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch
     assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump()}"
 
 
-@pytest.mark.parametrize("name", ["KIE_API_KEY", "KIE_HOME", "KIE_DATABASE_URL", "KIE_OUTPUT_DIR"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("KIE_API_KEY", "KIE_HOME", "KIE_DATABASE_URL", "KIE_OUTPUT_DIR"),
+        *("KIE_CALLBACK_URL", "KIE_WEBHOOK_HMAC_KEY", "KIE_AUTOSAVE"),
+    ],
+)
 def test_a_blank_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "  ")
 
@@ -61,12 +67,32 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().trusted_hosts == ("media.local", "10.0.0.7:8080")
 
 
+def test_while_a_webhook_key_is_changed_both_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().webhook_keys == ()
+
+    monkeypatch.setenv("KIE_WEBHOOK_HMAC_KEY", " old-secret-key ,, new-secret-key,")
+    settings = Settings()
+    keys = [key.get_secret_value() for key in settings.webhook_keys]
+
+    assert keys == ["old-secret-key", "new-secret-key"]
+    assert "secret-key" not in f"{settings!r} {settings.webhook_keys} {settings.model_dump()}"
+
+
+def test_a_base_address_ends_without_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIE_CALLBACK_URL", " https://hooks.example/kie/ ")
+
+    assert Settings().callback_url == "https://hooks.example/kie"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("KIE_AUTOSAVE", "sometimes"),
         ("KIE_MAX_WAIT_S", "-1"),
         ("KIE_MAX_WAIT_S", "soon"),
         ("KIE_API_URL", "ftp://kie.example"),
+        ("KIE_CALLBACK_URL", "hooks.example"),
+        ("KIE_CALLBACK_URL", "https://hooks.example/?from=kie"),
         ("KIE_LOG_LEVEL", "loud"),
     ],
 )

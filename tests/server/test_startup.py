@@ -22,13 +22,16 @@ kie_runway.cli.main()
 OURS = {"kie_runway", "kie_runway_tools"}
 SETTINGS = {"pydantic_settings", "dotenv"}  # reads the KIE_* variables; brings dotenv along
 NEEDED_LATER = {
+    "kie_runway.callbacks_port",
     "kie_runway.client",
     "kie_runway.commands",
     "kie_runway.fetch",
+    "kie_runway.hooks_app",
     "kie_runway.http_app",
     "kie_runway.ledger.sqlite",
     "kie_runway.media",
     "kie_runway.submit",
+    "kie_runway.task_report",
     "kie_runway.tracker",
 }
 
@@ -69,6 +72,18 @@ def test_the_first_answers_need_the_sdk_pydantic_and_our_own_modules(
     assert packages(modules) - sdk - sys.stdlib_module_names <= OURS | SETTINGS
     assert not modules & NEEDED_LATER
     assert "sqlite3" not in modules
+
+
+def test_a_port_for_callbacks_is_opened_after_the_first_answer(tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    command = (*(sys.executable, "-X", "importtime", "-c", SERVE), "serve")
+    with Wire((*command, "--callbacks-port", "0"), stderr=log) as wire:
+        wire.open()
+        tools = wire.call("tools/list")["tools"]
+    modules = imported(log.read_text(encoding="utf-8"))
+
+    assert tools
+    assert not modules & (NEEDED_LATER - {"kie_runway.commands"})
 
 
 @pytest.mark.anyio

@@ -12,7 +12,7 @@ from tests.server.desk import NOW, QuickClock, creates, open_desk
 from tests.support import serve_sandbox
 
 from kie_runway.errors import NoKeyError
-from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Opened
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskState
 from kie_runway.submit import LIMIT
@@ -165,3 +165,36 @@ async def test_an_endless_rate_limit_is_rejected_uncharged(tmp_path: Path) -> No
     assert entry.state is TaskState.REJECTED
     assert entry.error is not None
     assert entry.error.code == "rate_limited"
+
+
+async def test_a_repeat_that_comes_as_the_sending_ends_is_given_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_sandbox() as (_, settings), open_desk(settings, tmp_path / "l.db") as desk:
+        open_intent = desk.ledger.open_intent
+        starting: list[asyncio.Task[Entry]] = []
+
+        async def read_before_the_end(*args: Any, **kwargs: Any) -> Opened:
+            opened = await open_intent(*args, **kwargs)
+            if opened.entry.state is TaskState.SUBMITTING:
+                go_on.set()
+                await asyncio.wait(starting)
+            return opened
+
+        create, sent, go_on = desk.client.create, asyncio.Event(), asyncio.Event()
+
+        async def slowly(wanted: Any, **options: Any) -> str:
+            sent.set()
+            await go_on.wait()
+            return await create(wanted, **options)
+
+        monkeypatch.setattr(desk.client, "create", slowly)
+        monkeypatch.setattr(desk.ledger, "open_intent", read_before_the_end)
+        with anyio.fail_after(20):
+            starting.append(asyncio.create_task(desk.start(request_id="one")))
+            await sent.wait()
+            repeat = await desk.start(request_id="one")
+            first = await starting[0]
+
+    assert repeat == first
+    assert repeat.task_id is not None

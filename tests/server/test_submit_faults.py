@@ -10,11 +10,13 @@ import pytest
 from tests.server.desk import NOW, QuickClock, creates, open_desk, request
 from tests.support import serve_sandbox
 
+from kie_runway import submit
 from kie_runway.clock import Clock
 from kie_runway.errors import LedgerError, NotSentError, OutcomeUnknownError
+from kie_runway.leases import HEARTBEAT_S, LEASE
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.models import ErrorInfo, TaskState
-from kie_runway.submit import LEASE, MAX_COMMITS
+from kie_runway.outcomes import MAX_COMMITS
 from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
@@ -91,8 +93,11 @@ async def test_a_ledger_that_fails_after_sending_never_says_that_nothing_was_sen
         open_desk(settings, tmp_path / "ledger.db") as desk,
     ):
         monkeypatch.setattr(desk.ledger, "get", fail)
+        monkeypatch.setattr(submit, "ANSWER_WITHIN_S", 0.0)
         with pytest.raises(OutcomeUnknownError, match="get_task with request_id one"):
             await desk.start(request_id="one")
+        with anyio.fail_after(30):
+            await sandbox.log.wait_for("create")
 
     assert creates(sandbox) == 1
 
@@ -114,10 +119,8 @@ async def test_a_row_queued_by_a_dead_process_is_sent_when_repeated(tmp_path: Pa
     assert creates(sandbox) == 1
 
 
-def test_the_lease_outlasts_the_longest_request() -> None:
-    from kie_runway.client import CREATE_DEADLINE_S
-
-    assert timedelta(seconds=CREATE_DEADLINE_S) < LEASE
+def test_a_lease_outlasts_two_missed_heartbeats() -> None:
+    assert timedelta(seconds=HEARTBEAT_S) * 3 <= LEASE
 
 
 async def test_a_run_outlasts_a_ledger_that_fails_for_long(

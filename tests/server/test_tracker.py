@@ -51,15 +51,12 @@ async def bench(pace: Pace = QUICK) -> AsyncGenerator[Bench]:
 async def test_a_task_is_followed_without_anybody_waiting() -> None:
     async with bench() as it:
         ended = asyncio.Event()
-        changed = it.app.ledger.on_change
-        assert changed is not None
 
         def note(entry: Entry) -> None:
-            changed(entry)
             if entry.state is TaskState.SUCCESS:
                 ended.set()
 
-        it.app.ledger.on_change = note
+        it.app.ledger.subscribe(note)
         entry = await it.start()
         it.sandbox.finish(entry.task_id or "")
         await ended.wait()
@@ -162,14 +159,14 @@ async def test_a_result_expires_by_the_clock_even_when_nobody_looks(
 async def test_an_id_nobody_knows_is_an_error_at_once() -> None:
     async with bench() as it:
         with pytest.raises(UnknownTaskError):
-            await it.app.tracker.find(it.app.account, "typo", TaskKind.GENERATE)
+            await it.app.finder.find(it.app.account, "typo", TaskKind.GENERATE)
 
 
 async def test_two_processes_on_one_ledger_both_see_the_end() -> None:
     async with bench() as it, open_app(it.settings, QUICK) as other:
         entry = await it.start()
         it.sandbox.finish(entry.task_id or "")
-        seen = await other.tracker.find(other.account, entry.request_id, TaskKind.GENERATE)
+        seen = await other.finder.find(other.account, entry.request_id, TaskKind.GENERATE)
         here = (await it.app.tracker.wait(entry, 30)).entry
         there = (await other.tracker.wait(seen, 30)).entry
 
@@ -198,9 +195,7 @@ async def test_an_old_task_from_elsewhere_promises_no_expiry() -> None:
         it.sandbox.finish(entry.task_id or "")
         elsewhere = it.settings.model_copy(update={"home": it.settings.home_dir / "other"})
         async with open_app(elsewhere, QUICK) as other:
-            adopted = await other.tracker.find(
-                other.account, entry.task_id or "", TaskKind.GENERATE
-            )
+            adopted = await other.finder.find(other.account, entry.task_id or "", TaskKind.GENERATE)
 
     assert adopted.state is TaskState.SUCCESS
     assert adopted.expires_at is None

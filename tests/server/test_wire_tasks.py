@@ -67,6 +67,9 @@ NO_URLS: list[object] = [
 ]
 
 
+ASKED = {"videoUrl": "https://a.b/c", "uploadCn": False, "prompt": "make it snow"}
+
+
 def runway(**changes: object) -> TaskUpdate:
     update = read_task(TaskKind.GENERATE, "t-1", RUNWAY | changes)
     assert update is not None
@@ -122,6 +125,7 @@ def test_a_runway_success_has_its_video_and_cover() -> None:
         thumbnail_url=COVER,
         parent_task_id="t-0",
         prompt="a red kite",
+        parameters=RUNWAY["generateParam"],
     )
 
 
@@ -208,7 +212,9 @@ def test_an_aleph_time_without_a_zone_is_utc(time: object) -> None:
 
 
 def test_a_recorded_pending_aleph_task_is_generating() -> None:
-    assert aleph() == TaskUpdate(task_id="t-1", state=TaskState.GENERATING, prompt="make it snow")
+    assert aleph() == TaskUpdate(
+        task_id="t-1", state=TaskState.GENERATING, prompt="make it snow", parameters=ASKED
+    )
 
 
 def test_a_recorded_failed_aleph_task_has_failed() -> None:
@@ -216,6 +222,7 @@ def test_a_recorded_failed_aleph_task_has_failed() -> None:
         task_id="t-1",
         state=TaskState.FAIL,
         prompt="make it snow",
+        parameters=ASKED,
         fail_code=500,
         fail_message="internal error, please try again later.",
         completed_at=DONE,
@@ -227,6 +234,7 @@ def test_an_aleph_success_has_its_video_and_cover() -> None:
         task_id="t-1",
         state=TaskState.SUCCESS,
         prompt="make it snow",
+        parameters=ASKED,
         video_url=VIDEO,
         thumbnail_url=COVER,
         completed_at=DONE,

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from kie_runway.app import Services
 from kie_runway.models import AlephAspectRatio, AlephRequest, Prompt, Seed, WebAddress
-from kie_runway_tools.arguments import RequestIdArgument, WatermarkArgument
+from kie_runway_tools.arguments import ConfirmArgument, RequestIdArgument, WatermarkArgument
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.results import TaskResult
 from kie_runway_tools.starting import check_media, start
@@ -31,6 +31,7 @@ async def aleph_generate(
     watermark: WatermarkArgument = None,
     upload_cn: Annotated[bool, Field(description="Store the result in China.")] = False,
     request_id: RequestIdArgument = None,
+    confirm: ConfirmArgument = False,
 ) -> TaskResult:
     """Restyle or edit an existing video with Aleph. Paid: about 110 credits; it failed often in
     August 2026, so warn the user first. Then call aleph_get_task until it ends."""
@@ -45,4 +46,4 @@ async def aleph_generate(
         watermark=watermark,
         upload_cn=upload_cn,
     )
-    return await start(app, request, request_id)
+    return await start(app, request, request_id, confirm)

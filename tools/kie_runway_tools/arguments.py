@@ -14,6 +14,10 @@ RequestIdArgument = Annotated[
         "paid video."
     ),
 ]
+ConfirmArgument = Annotated[
+    bool,
+    Field(description="true only if the user accepts paying twice for one that stayed unknown."),
+]
 TaskIdArgument = Annotated[TaskId, Field(description="task_id or request_id of the task.")]
 QualityArgument = Annotated[Quality, Field(description="1080p: 5 s only, and cannot be extended.")]
 WatermarkArgument = Annotated[Watermark | None, Field(description="Text drawn on the video.")]

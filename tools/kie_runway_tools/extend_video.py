@@ -10,6 +10,7 @@ from kie_runway.errors import BadInputError, ExpiredError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import ExtendRequest, Prompt, TaskKind, TaskState
 from kie_runway_tools.arguments import (
+    ConfirmArgument,
     QualityArgument,
     RequestIdArgument,
     TaskIdArgument,
@@ -28,20 +29,21 @@ async def extend_video(
     quality: QualityArgument = "720p",
     watermark: WatermarkArgument = None,
     request_id: RequestIdArgument = None,
+    confirm: ConfirmArgument = False,
 ) -> TaskResult:
     """Make the continuation of a finished 720p generate_video or extend_video task. Paid: about
     12 to 30 credits. Then call get_task until it ends."""
     app = await app_of(ctx)
-    parent = await app.tracker.find(app.account, task_id, TaskKind.GENERATE)
+    parent = await app.finder.find(app.account, task_id, TaskKind.GENERATE)
     _check_extendable(parent)
     parent = await finished(app, parent)
     if parent.state is TaskState.EXPIRED:
-        raise ExpiredError("KIE deleted this video after 14 days and can no longer extend it.")
+        raise ExpiredError("KIE has deleted this video and can no longer extend it.")
     assert parent.task_id is not None  # every finished task has one
     request = ExtendRequest(
         task_id=parent.task_id, prompt=prompt, quality=quality, watermark=watermark
     )
-    return await start(app, request, request_id)
+    return await start(app, request, request_id, confirm)
 
 
 def _check_extendable(parent: Entry) -> None:

@@ -29,6 +29,6 @@ async def finished(app: App, entry: Entry) -> Entry:
         case TaskState.UNKNOWN:
             raise OutcomeUnknownError("Whether this video exists is unknown; ask the user.")
         case TaskState.EXPIRED if entry.file is None:
-            raise ExpiredError("KIE deleted this video after 14 days.")
+            raise ExpiredError("KIE has deleted this video.")
         case _:
             return entry

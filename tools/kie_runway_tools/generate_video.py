@@ -7,7 +7,12 @@ from pydantic import Field
 
 from kie_runway.app import Services
 from kie_runway.models import AspectRatio, GenerateRequest, Prompt, WebAddress
-from kie_runway_tools.arguments import QualityArgument, RequestIdArgument, WatermarkArgument
+from kie_runway_tools.arguments import (
+    ConfirmArgument,
+    QualityArgument,
+    RequestIdArgument,
+    WatermarkArgument,
+)
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.results import TaskResult
 from kie_runway_tools.starting import check_media, start
@@ -27,6 +32,7 @@ async def generate_video(
     ] = None,
     watermark: WatermarkArgument = None,
     request_id: RequestIdArgument = None,
+    confirm: ConfirmArgument = False,
 ) -> TaskResult:
     """Start a Runway video from text or an image. Paid: 12 to 30 credits. Takes 1 to 10 minutes:
     call get_task with the returned task_id until it ends."""
@@ -41,4 +47,4 @@ async def generate_video(
         watermark=watermark,
     )
     note = "aspect_ratio was left out: the image decides." if image_url and aspect_ratio else ""
-    return await start(app, request, request_id, note=note)
+    return await start(app, request, request_id, confirm, note=note)

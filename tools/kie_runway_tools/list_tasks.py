@@ -6,7 +6,7 @@ import mcp.types as t
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, Field
 
-from kie_runway.app import Services
+from kie_runway.app import App, Services
 from kie_runway.errors import BadInputError
 from kie_runway.models import Task, TaskState
 from kie_runway_tools.calling import app_of
@@ -33,20 +33,26 @@ async def list_tasks(
 ) -> Annotated[t.CallToolResult, TaskList]:
     """Tasks of this server, newest first, as last seen: finds lost ids. Free."""
     app = await app_of(ctx)
-    entries = await app.ledger.list(
-        app.account,
-        states=None if state is None else (state,),
-        limit=limit + 1,
-        before=_row_number(cursor),
-    )
-    page = [describe(app, entry) for entry in entries[:limit]]
-    more = str(entries[limit - 1].id) if len(entries) > limit else None
-    listing = TaskList(tasks=page, next_cursor=more)
-    lines = [f"{task.created_at:%Y-%m-%d %H:%M} {headline(task)}" for task in page]
+    listing = await page(app, state=state, limit=limit, before=_row_number(cursor))
+    lines = [f"{task.created_at:%Y-%m-%d %H:%M} {headline(task)}" for task in listing.tasks]
     return t.CallToolResult(
         content=[t.TextContent(text="\n".join(lines) or "No tasks.")],
         structured_content=listing.model_dump(mode="json", exclude_none=True),
     )
+
+
+async def page(
+    app: App, *, state: TaskState | None = None, limit: int, before: int | None = None
+) -> TaskList:
+    """Tasks as last seen, newest first, older than the row number `before`."""
+    entries = await app.ledger.list(
+        app.account,
+        states=None if state is None else (state,),
+        limit=limit + 1,
+        before=before,
+    )
+    more = str(entries[limit - 1].id) if len(entries) > limit else None
+    return TaskList(tasks=[describe(app, entry) for entry in entries[:limit]], next_cursor=more)
 
 
 def _row_number(cursor: str | None) -> int | None:

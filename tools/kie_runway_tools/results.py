@@ -8,9 +8,10 @@ from typing import Annotated, assert_never
 import mcp.types as t
 
 from kie_runway.app import App
-from kie_runway.errors import KieRunwayError
+from kie_runway.errors import KieRunwayError, StuckError
 from kie_runway.ledger.base import Entry
-from kie_runway.models import ErrorInfo, Task, TaskKind, TaskState
+from kie_runway.models import PROBABLY_NOT_CREATED, ErrorInfo, Task, TaskKind, TaskState
+from kie_runway.shown import charged, one_line
 
 TaskResult = Annotated[t.CallToolResult, Task]
 
@@ -66,7 +67,7 @@ def describe(
         request_id=entry.request_id,
         kind=entry.kind,
         state=entry.state,
-        charged=error.charged if entry.state is TaskState.FAIL and error else entry.state.charged,
+        charged=charged(entry),
         credits=entry.credits,
         prompt=_shown(entry.arguments.get("prompt")),
         parent_task_id=entry.parent_task_id,
@@ -78,7 +79,7 @@ def describe(
         expires_at=_to_the_second(entry.expires_at),
         deduplicated=deduplicated or None,
         error=error,
-        next=_next(entry, error, app.settings.max_wait_s),
+        next=_next(entry, error, app.settings.max_wait_s, app.clock.now()),
     )
 
 
@@ -104,7 +105,7 @@ def follow_up(kind: TaskKind) -> str:
     return "aleph_get_task" if kind is TaskKind.ALEPH else "get_task"
 
 
-def _next(entry: Entry, error: ErrorInfo | None, max_wait_s: int) -> str:
+def _next(entry: Entry, error: ErrorInfo | None, max_wait_s: int, now: datetime) -> str:
     when = f"with wait_seconds={max_wait_s}" if max_wait_s else "in 30 seconds"
     look = f"Call {follow_up(entry.kind)} {when}."
     match entry.state:
@@ -118,12 +119,11 @@ def _next(entry: Entry, error: ErrorInfo | None, max_wait_s: int) -> str:
         case TaskState.WAIT | TaskState.QUEUEING | TaskState.GENERATING:
             if error is not None and error.retry == "ask_user":
                 return "Tell the user; the task itself goes on at KIE."
+            if error is not None and error.code == StuckError.code:
+                return f"Tell the user. In an hour, call {follow_up(entry.kind)} again."
             return f"{_kies_own_word(entry)}{look}"
         case TaskState.UNKNOWN:
-            return (
-                "Do not start it again: it may have been charged. Tell the user; only if they "
-                "accept a possible second charge, start anew with a new request_id."
-            )
+            return _after_unknown(entry, now)
         case TaskState.SUCCESS:
             if entry.file is not None:
                 return "Give the user the file."
@@ -142,6 +142,38 @@ def _kies_own_word(entry: Entry) -> str:
     """A state that we do not know, if it is a mere word; anything longer could be a message."""
     word = entry.raw_state or ""
     return f"KIE calls this state {word}. " if _WORD.fullmatch(word) else ""
+
+
+def _after_unknown(entry: Entry, now: datetime) -> str:
+    if entry.superseded_at is not None:
+        return f"A newer request took its place: look at request_id {entry.request_id}."
+    balance = _balance_hint(entry)
+    if entry.sent_at is not None and now - entry.sent_at >= PROBABLY_NOT_CREATED:
+        return (
+            f"{balance}After all this time it was probably never created. Tell the user; only if "
+            "they accept a possible second charge, repeat the paid call with this request_id and "
+            "confirm=true."
+        )
+    later = (
+        f"Later call {follow_up(entry.kind)} with this request_id: it resolves by itself if KIE "
+        "calls back. "
+        if entry.may_move
+        else ""
+    )
+    return (
+        f"Do not start it again: it may have been charged. {balance}{later}Tell the user; only if "
+        "they accept a possible second charge, start anew with a new request_id."
+    )
+
+
+def _balance_hint(entry: Entry) -> str:
+    """What the account's balance suggests; others may have spent from it meanwhile."""
+    if entry.credits_before is None or entry.credits_after is None:
+        return ""
+    spent = entry.credits_before - entry.credits_after
+    if spent > 0:
+        return f"The balance fell by {spent:g} credits meanwhile. "
+    return "The balance did not fall, which hints at no charge. "
 
 
 def _after_failure(entry: Entry, error: ErrorInfo | None) -> str:
@@ -174,13 +206,8 @@ async def _picture(app: App, entry: Entry) -> list[t.ContentBlock]:
 
 
 def _shown(prompt: object) -> str | None:
-    """Enough of a prompt to know it by, with what could disturb a terminal or a reader escaped."""
-    if not isinstance(prompt, str):
-        return None
-    line = " ".join(prompt.split())
-    if len(line) > PROMPT_SHOWN_CHARS:
-        line = line[: PROMPT_SHOWN_CHARS - 1] + "…"
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in line)
+    """Enough of a prompt to know it by."""
+    return one_line(prompt, PROMPT_SHOWN_CHARS) if isinstance(prompt, str) else None
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:

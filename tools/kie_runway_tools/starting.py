@@ -26,8 +26,13 @@ def check_media(app: App, **urls: str | None) -> None:
 
 
 async def start(
-    app: App, request: PaidRequest, request_id: str | None, *, note: str = ""
+    app: App,
+    request: PaidRequest,
+    request_id: str | None,
+    confirm: bool,
+    *,
+    note: str = "",
 ) -> t.CallToolResult:
     """Start a paid task and answer with it, whatever became of it."""
-    started = await app.submitter.start(app.account, request, request_id)
+    started = await app.submitter.start(app.account, request, request_id, confirmed=confirm)
     return await task_result(app, started.entry, deduplicated=started.deduplicated, note=note)

@@ -22,6 +22,6 @@ async def look(
         # Progress must grow, so it is the time; how far KIE is, nobody knows.
         await ctx.report_progress(waited_s, float(wait_seconds), entry.state)
 
-    entry = await app.tracker.find(app.account, task_id, kind)
+    entry = await app.finder.find(app.account, task_id, kind)
     sight = await app.tracker.wait(entry, wait_seconds, tick)
     return await task_result(app, sight.entry, trouble=sight.trouble)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 LOCAL_ACCOUNT = "local"  # the one account of a server that a single user runs
+CALLBACKS_PER_ENTRY = 20  # KIE sends one, perhaps four times
+DURATIONS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,18 @@ class Entry:
 
     Its state, task id and results only ever change through `Ledger.transition`. Times are
     aware UTC. `fingerprint` is None for a task that was made elsewhere and only adopted.
+
+    Attributes:
+        owner: The process that is sending it, while it is `submitting`, until `lease_until`.
+        sent_at: When it last became `submitting`.
+        superseded_at: When the user chose to pay again although this one is `unknown`; the new
+            row `supersedes` it and has its request_id from then on.
+        callback_hash: SHA-256 of the secret part of its callback address, if it has one.
+        credits_before: The balance just before it was sent; a hint, others spend as well.
+        credits_after: The balance just after an unclear end.
+        looked_at: When any process last set out to look at it.
+        took_s: Seconds from acceptance to the end, as well as they are known.
+        save_after: When the video may next be saved without being asked.
     """
 
     id: int
@@ -40,6 +54,32 @@ class Entry:
     expires_at: datetime | None = None
     owner: str | None = None
     lease_until: datetime | None = None
+    sent_at: datetime | None = None
+    superseded_at: datetime | None = None
+    supersedes: int | None = None
+    callback_hash: str | None = None
+    credits_before: float | None = None
+    credits_after: float | None = None
+    looked_at: datetime | None = None
+    took_s: float | None = None
+    save_after: datetime | None = None
+
+    @property
+    def may_move(self) -> bool:
+        """Whether waiting can bring news; for `unknown`, only where KIE may call back."""
+        if self.state is TaskState.UNKNOWN:
+            return self.callback_hash is not None
+        return self.state.may_move
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a row, written in the same transaction as the change itself."""
+
+    at: datetime
+    before: TaskState | None
+    after: TaskState
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +147,77 @@ class Transition:
     detail: str | None = None
     owner: str | None = None
 
+    @classmethod
+    def accepted(
+        cls, entry_id: int, task_id: str, *, at: datetime, now: datetime, detail: str | None = None
+    ) -> "Transition":
+        """
+        KIE made a task of a row.
+
+        Also of one whose lease ran out meanwhile: KIE's id is worth more than our doubt.
+        """
+        changes = {
+            "task_id": task_id,
+            "accepted_at": at,
+            "error": None,
+            "owner": None,
+            "lease_until": None,
+        }
+        doubtful = (TaskState.SUBMITTING, TaskState.UNKNOWN)
+        return cls(entry_id, doubtful, TaskState.WAIT, now, changes, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The row as it stands, and whether the caller is the one to look at KIE now."""
+
+    entry: Entry
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A callback that arrived and was stored, and is believed only once KIE confirms it."""
+
+    id: int
+    entry_id: int
+    task_id: str
+    received_at: datetime
+
 
 OnChange = Callable[[Entry], None]
+
+
+class Inbox(Protocol):
+    """
+    Callbacks, durable before they are acknowledged and kept until they were confirmed.
+
+    All methods raise `LedgerError` when the store cannot be read or written.
+    """
+
+    async def entry_of(self, callback_hash: str) -> Entry | None:
+        """The row whose callback address has this hash."""
+        ...
+
+    async def receive(
+        self, entry_id: int, task_id: str, *, signed_at: int | None, now: datetime
+    ) -> bool:
+        """
+        Store a callback; False when it changes nothing.
+
+        A signed one counts once for each `signed_at` (Unix seconds). An unsigned one is
+        due again each time it comes while the row has not ended. No row takes more than
+        `CALLBACKS_PER_ENTRY`.
+        """
+        ...
+
+    async def take(self, *, now: datetime, until: datetime) -> Callback | None:
+        """The next callback that is due, not due again for any process before `until`."""
+        ...
+
+    async def settle(self, callback_id: int, outcome: str) -> None:
+        """End a callback: it was confirmed, or refused."""
+        ...
 
 
 class Ledger(Protocol):
@@ -122,8 +231,14 @@ class Ledger(Protocol):
     returned has committed.
     """
 
-    on_change: OnChange | None
-    """Called on the event loop with the new row after each committed change."""
+    @property
+    def inbox(self) -> Inbox:
+        """The callbacks, in the same store."""
+        ...
+
+    def subscribe(self, listener: OnChange) -> None:
+        """Call a listener on the event loop with the new row after each committed change."""
+        ...
 
     async def open(self) -> None:
         """Open the store and bring its schema up to date."""
@@ -133,13 +248,21 @@ class Ledger(Protocol):
         """Close the store after what was begun."""
         ...
 
-    async def open_intent(self, intent: Intent, *, now: datetime, since: datetime) -> Opened:
+    async def open_intent(
+        self,
+        intent: Intent,
+        *,
+        now: datetime,
+        since: datetime,
+        supersede_before: datetime | None = None,
+    ) -> Opened:
         """
         The row of an intent: an earlier one with the same chosen request_id, or, if none was
         chosen, an identical one that is unfinished or was made after `since`; else a new
         `queued` one.
 
-        A rejected row with the same request_id was never billed and is queued again.
+        A rejected row with the same request_id was never billed and is queued again. An `unknown`
+        one that was sent before `supersede_before`, if that is given, makes room for a new one.
 
         Raises:
             RequestConflictError: The request_id stands for other arguments.
@@ -147,9 +270,24 @@ class Ledger(Protocol):
         ...
 
     async def take_turn(
-        self, entry_id: int, *, owner: str, lease_until: datetime, limit: Limit, now: datetime
+        self,
+        entry_id: int,
+        *,
+        owner: str,
+        lease_until: datetime,
+        limit: Limit,
+        now: Callable[[], datetime],
+        changes: Mapping[str, Any] | None = None,
     ) -> Turn:
-        """Move a row from queued to submitting if the limit allows it, in one transaction."""
+        """
+        Move a row from queued to submitting if the limit allows it, in one transaction.
+
+        The clock is read inside: a time from before a wait for the store would count as older.
+        """
+        ...
+
+    async def extend_leases(self, owner: str, until: datetime) -> None:
+        """Say that a process is alive, for every row that it is sending."""
         ...
 
     async def transition(self, transition: Transition) -> Entry | None:
@@ -161,12 +299,34 @@ class Ledger(Protocol):
         """
         ...
 
+    async def take_look(self, entry_id: int, *, now: datetime, since: datetime) -> Look | None:
+        """
+        Ask to look at a task; granted if no process has set out to since `since`.
+
+        `since` is the row's `looked_at` as the caller knows it; anything will do while it is
+        None. None when there is no such row.
+        """
+        ...
+
     async def set_file(self, entry_id: int, file: str) -> Entry:
         """Note where a finished video was saved."""
         ...
 
+    async def take_save(self, *, now: datetime, until: datetime) -> Entry | None:
+        """A finished video that is not saved, not offered to any process again before `until`."""
+        ...
+
     async def adopt(self, entry: Entry) -> Entry:
         """Record a task that was made elsewhere; an existing row with its task id is returned."""
+        ...
+
+    async def join(self, entry_id: int, task_id: str, *, now: datetime) -> Entry | None:
+        """
+        An `unknown` row turned out to be a task that was adopted: that row takes its place.
+
+        It gets its name and arguments, so that the request_id leads to it. None, and nothing
+        changes, if the row is not `unknown` or no adopted row has the task id.
+        """
         ...
 
     async def get(self, entry_id: int) -> Entry | None:
@@ -190,6 +350,22 @@ class Ledger(Protocol):
 
     async def unfinished(self) -> Sequence[Entry]:
         """Rows of all accounts that are at KIE and have not ended."""
+        ...
+
+    async def history(self, entry_id: int) -> Sequence[Event]:
+        """What happened to a row, oldest first."""
+        ...
+
+    async def durations(self, kind: TaskKind, arguments: Mapping[str, Any]) -> Sequence[float]:
+        """
+        Seconds that the latest successes of a kind took, `DURATIONS_MAX` at most.
+
+        Only those that agree in `duration` and `quality`, where `arguments` have them.
+        """
+        ...
+
+    async def moved_elsewhere(self) -> bool:
+        """Whether another process has written to the store since the last time this was asked."""
         ...
 
     async def strand(self, *, now: datetime, error: ErrorInfo) -> Sequence[Entry]:

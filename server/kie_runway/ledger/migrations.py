@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 MIGRATIONS: Final[Sequence[str]] = (
+    # 1: intents and their events
     """
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
@@ -47,5 +48,38 @@ MIGRATIONS: Final[Sequence[str]] = (
     ) STRICT;
     CREATE INDEX events_by_entry ON events (entry_id);
     CREATE INDEX events_of_submissions ON events (account, at) WHERE to_state = 'submitting';
+    """,
+    # 2: superseding, callbacks, shared look-ups, learned durations, saving unasked
+    """
+    ALTER TABLE entries ADD COLUMN sent_at INTEGER;
+    ALTER TABLE entries ADD COLUMN superseded_at INTEGER;
+    ALTER TABLE entries ADD COLUMN supersedes INTEGER REFERENCES entries (id);
+    ALTER TABLE entries ADD COLUMN callback_hash TEXT;
+    ALTER TABLE entries ADD COLUMN credits_before REAL;
+    ALTER TABLE entries ADD COLUMN credits_after REAL;
+    ALTER TABLE entries ADD COLUMN looked_at INTEGER;
+    ALTER TABLE entries ADD COLUMN took_s REAL;
+    ALTER TABLE entries ADD COLUMN save_after INTEGER;
+    UPDATE entries SET sent_at = (
+        SELECT max(at) FROM events WHERE entry_id = entries.id AND to_state = 'submitting'
+    );
+    DROP INDEX entries_by_request;
+    CREATE UNIQUE INDEX entries_by_request ON entries (account, request_id)
+        WHERE superseded_at IS NULL;
+    CREATE UNIQUE INDEX entries_by_callback ON entries (callback_hash)
+        WHERE callback_hash IS NOT NULL;
+    CREATE INDEX entries_timed ON entries (kind, id) WHERE took_s IS NOT NULL;
+    CREATE INDEX entries_unsaved ON entries (expires_at) WHERE state = 'success' AND file IS NULL;
+    CREATE TABLE callbacks (
+        id INTEGER PRIMARY KEY,
+        entry_id INTEGER NOT NULL REFERENCES entries (id),
+        task_id TEXT NOT NULL,
+        signed_at INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        due_at INTEGER,
+        outcome TEXT,
+        UNIQUE (entry_id, task_id, signed_at)
+    ) STRICT;
+    CREATE INDEX callbacks_due ON callbacks (due_at) WHERE due_at IS NOT NULL;
     """,
 )

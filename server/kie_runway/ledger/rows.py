@@ -10,8 +10,10 @@ from typing import Any
 from kie_runway.ledger.base import Entry
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
+CLOCK_JUMP_MS = 60_000  # times further ahead than this were written before the clock went back
 COLUMNS = tuple(field.name for field in fields(Entry))
-_TIMES = frozenset({"created_at", "accepted_at", "finished_at", "expires_at", "lease_until"})
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"
+_TIMES = (*(name for name in COLUMNS if name.endswith("_at")), "lease_until", "save_after")
 
 
 def to_ms(at: datetime) -> int:

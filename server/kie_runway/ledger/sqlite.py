@@ -1,25 +1,35 @@
-"""The ledger in one SQLite file: WAL, fully synchronous, one writer thread."""
+"""The ledger in one SQLite file."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar, cast
 
-from kie_runway.errors import LedgerError, RequestConflictError, TaskIdTakenError
-from kie_runway.ledger.base import Entry, Intent, Limit, OnChange, Opened, Transition, Turn
-from kie_runway.ledger.migrations import MIGRATIONS
-from kie_runway.ledger.rows import COLUMNS, to_entry, to_ms, to_row
-from kie_runway.models import ErrorInfo, TaskState
+from kie_runway.errors import RequestConflictError
+from kie_runway.ledger.base import (
+    DURATIONS_MAX,
+    Entry,
+    Event,
+    Intent,
+    Limit,
+    Look,
+    OnChange,
+    Opened,
+    Transition,
+    Turn,
+)
+from kie_runway.ledger.database import Database
+from kie_runway.ledger.entries import EntryTable
+from kie_runway.ledger.rows import CLOCK_JUMP_MS, to_ms, to_row
+from kie_runway.ledger.sqlite_inbox import SqliteInbox
+from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
-BUSY_TIMEOUT_S = 10.0  # several server processes share one file on a desktop
+LEASE_MAX_MS = 3_600_000
+SAVE_AFTER_MAX_MS = 86_400_000
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"
 _UNFINISHED = tuple(state for state in TaskState if not state.is_terminal)
 _AT_KIE = tuple(state for state in TaskState if state.is_at_kie)
 
@@ -30,49 +40,87 @@ T = TypeVar("T")
 class SqliteLedger:
     """The `Ledger` of one machine; any number of processes may share the file."""
 
-    on_change: OnChange | None
-
     def __init__(self, path: Path) -> None:
-        self.on_change = None
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(path)
+        self._listeners: list[OnChange] = []
+        self._rows = EntryTable(self._database)
+        self.inbox = SqliteInbox(self._database)
+
+    def subscribe(self, listener: OnChange) -> None:
+        self._listeners.append(listener)
 
     async def open(self) -> None:
-        await self._run(self._open)
+        await self._database.open()
 
     async def aclose(self) -> None:
-        await self._run(self._close)
-        self._thread.shutdown()
+        await self._database.aclose()
 
-    async def open_intent(self, intent: Intent, *, now: datetime, since: datetime) -> Opened:
-        return await self._commit(self._open_intent, intent, now, since)
+    async def open_intent(
+        self,
+        intent: Intent,
+        *,
+        now: datetime,
+        since: datetime,
+        supersede_before: datetime | None = None,
+    ) -> Opened:
+        return await self._commit(self._open_intent, intent, now, since, supersede_before)
 
     async def take_turn(
-        self, entry_id: int, *, owner: str, lease_until: datetime, limit: Limit, now: datetime
+        self,
+        entry_id: int,
+        *,
+        owner: str,
+        lease_until: datetime,
+        limit: Limit,
+        now: Callable[[], datetime],
+        changes: Mapping[str, Any] | None = None,
     ) -> Turn:
-        return await self._commit(self._take_turn, entry_id, owner, lease_until, limit, now)
+        columns = {"owner": owner, "lease_until": lease_until, **(changes or {})}
+        return await self._commit(self._take_turn, entry_id, limit, now, columns)
+
+    async def extend_leases(self, owner: str, until: datetime) -> None:
+        await self._database.write(self._extend_leases, owner, until)
 
     async def transition(self, transition: Transition) -> Entry | None:
-        return await self._commit(self._transition, transition)
+        return await self._commit(self._rows.change, transition)
+
+    async def take_look(self, entry_id: int, *, now: datetime, since: datetime) -> Look | None:
+        return await self._database.write(self._take_look, entry_id, now, since)
 
     async def set_file(self, entry_id: int, file: str) -> Entry:
         return await self._commit(self._set_file, entry_id, file)
 
+    async def take_save(self, *, now: datetime, until: datetime) -> Entry | None:
+        if await self._database.read(self._unsaved, now) is None:
+            return None  # the usual case takes no write lock
+        return await self._database.write(self._take_save, now, until)
+
     async def adopt(self, entry: Entry) -> Entry:
         return await self._commit(self._adopt, entry)
 
+    async def join(self, entry_id: int, task_id: str, *, now: datetime) -> Entry | None:
+        return await self._commit(self._join, entry_id, task_id, now)
+
     async def strand(self, *, now: datetime, error: ErrorInfo) -> Sequence[Entry]:
-        return await self._commit(self._strand, now, error)
+        ended = "state = 'submitting' AND (lease_until < ? OR lease_until > ?)"
+        changes = {"owner": None, "lease_until": None, "error": error}
+        values = (to_ms(now), to_ms(now) + LEASE_MAX_MS)
+        return await self._sweep(ended, values, TaskState.UNKNOWN, now, changes)
 
     async def expire(self, *, now: datetime) -> Sequence[Entry]:
-        return await self._commit(self._expire, now)
+        at = (to_ms(now),)
+        expired = "state = 'success' AND expires_at <= ?"
+        revived = "state = 'expired' AND expires_at > ?"
+        return [
+            *await self._sweep(expired, at, TaskState.EXPIRED, now, {}),
+            *await self._sweep(revived, at, TaskState.SUCCESS, now, {}),
+        ]
 
     async def get(self, entry_id: int) -> Entry | None:
-        return await self._run(self._one, "WHERE id = ?", entry_id)
+        return await self._database.read(self._rows.one, "WHERE id = ?", entry_id)
 
     async def find(self, account: str, any_id: str) -> Entry | None:
-        return await self._run(self._find, account, any_id)
+        return await self._database.read(self._find, account, any_id)
 
     async def list(
         self,
@@ -82,102 +130,68 @@ class SqliteLedger:
         limit: int,
         before: int | None = None,
     ) -> Sequence[Entry]:
-        return await self._run(self._list, account, states, limit, before)
+        return await self._database.read(self._list, account, states, limit, before)
 
     async def unfinished(self) -> Sequence[Entry]:
-        return await self._run(self._in_states, _AT_KIE)
+        return await self._database.read(
+            self._rows.all, f"WHERE state IN ({_marks(_AT_KIE)}) ORDER BY id", *_AT_KIE
+        )
 
-    async def _commit(
-        self,
-        work: Callable[P, T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    async def history(self, entry_id: int) -> Sequence[Event]:
+        return await self._database.read(self._rows.history, entry_id)
+
+    async def durations(self, kind: TaskKind, arguments: Mapping[str, Any]) -> Sequence[float]:
+        return await self._database.read(self._durations, kind, arguments)
+
+    async def moved_elsewhere(self) -> bool:
+        return await self._database.moved_elsewhere()
+
+    async def _commit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a change to its end, announce it, even when the caller is cancelled meanwhile."""
 
         async def change() -> T:
-            result = await self._run(work, *args, **kwargs)
-            if self.on_change is not None:
-                for entry in _entries_of(result):
-                    self.on_change(entry)
+            result = await self._database.write(work, *args, **kwargs)
+            for entry in _entries_of(result):
+                for listener in self._listeners:
+                    listener(entry)
             return result
 
         return await asyncio.shield(asyncio.create_task(change()))
 
-    # Everything below runs in the ledger's thread, each call in one transaction.
-
-    async def _run(
+    async def _sweep(
         self,
-        work: Callable[P, T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        def in_thread() -> T:
-            try:
-                return work(*args, **kwargs)
-            except sqlite3.IntegrityError as exc:
-                raise TaskIdTakenError("KIE gave a task id that another task has.") from exc
-            except sqlite3.Error as exc:
-                raise LedgerError(
-                    f"The ledger at {self._path} failed ({exc}). Check disk space and "
-                    "permissions, or set KIE_HOME elsewhere."
-                ) from exc
+        where: str,
+        values: Sequence[int],
+        to: TaskState,
+        now: datetime,
+        changes: Mapping[str, Any],
+    ) -> Sequence[Entry]:
+        """Move every row that time has moved on."""
+        if not await self._database.read(self._rows.all, f"WHERE {where} LIMIT 1", *values):
+            return []  # the usual case takes no write lock
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+        def sweep() -> Sequence[Entry]:
+            changed = [
+                self._rows.change(Transition(entry.id, (entry.state,), to, now, changes))
+                for entry in self._rows.all(f"WHERE {where}", *values)
+            ]
+            return [entry for entry in changed if entry is not None]
 
-    def _open(self) -> None:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Made by hand so that no moment leaves the file readable to others.
-            with suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except OSError as exc:
-            raise LedgerError(
-                f"The ledger at {self._path} cannot be made ({exc.strerror}). "
-                "Set KIE_HOME to a directory that can be written."
-            ) from exc
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=True
-        )
-        connection.row_factory = sqlite3.Row
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
-        connection.execute("PRAGMA foreign_keys = ON")
-        self._connection = connection
-        self._migrate()
+        return await self._commit(sweep)
 
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    # Everything below runs in the database's thread; what changes, in a transaction.
 
     @property
     def _db(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise LedgerError("The ledger is not open.")
-        return self._connection
+        return self._database.connection
 
-    def _migrate(self) -> None:
-        with _Writing(self._db):
-            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-            if version > len(MIGRATIONS):
-                raise LedgerError(
-                    f"The ledger at {self._path} was written by a newer version; upgrade first."
-                )
-            for step in MIGRATIONS[version:]:
-                for statement in step.split(";"):
-                    self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    def _open_intent(self, intent: Intent, now: datetime, since: datetime) -> Opened:
-        with _Writing(self._db):
-            earlier = self._earlier(intent, since)
-            if earlier is None:
-                return Opened(self._insert(_queued(intent, now)), deduplicated=False)
-            if earlier.state is not TaskState.REJECTED:
-                return Opened(earlier, deduplicated=True)
+    def _open_intent(
+        self, intent: Intent, now: datetime, since: datetime, supersede_before: datetime | None
+    ) -> Opened:
+        earlier = self._earlier(intent, since)
+        if earlier is None:
+            return Opened(self._rows.insert(_queued(intent, now)), deduplicated=False)
+        if earlier.state is TaskState.REJECTED:
             requeue = Transition(
                 earlier.id,
                 (TaskState.REJECTED,),
@@ -185,13 +199,17 @@ class SqliteLedger:
                 now,
                 {"error": None, "finished_at": None},
             )
-            return Opened(self._change(requeue) or earlier, deduplicated=False)
+            return Opened(self._rows.change(requeue) or earlier, deduplicated=False)
+        if _may_be_superseded(earlier, supersede_before):
+            return Opened(self._supersede(earlier, intent, now), deduplicated=False)
+        return Opened(earlier, deduplicated=True)
 
     def _earlier(self, intent: Intent, since: datetime) -> Entry | None:
         if not intent.request_id_chosen:
             states = (*_UNFINISHED, TaskState.SUCCESS, TaskState.FAIL)
-            return self._one(
-                f"WHERE account = ? AND fingerprint = ? AND state IN ({_marks(states)})"
+            return self._rows.one(
+                "WHERE account = ? AND fingerprint = ? AND superseded_at IS NULL"
+                f" AND state IN ({_marks(states)})"
                 f" AND (coalesce(accepted_at, created_at) > ? OR state IN ({_marks(_UNFINISHED)}))"
                 " ORDER BY id DESC",
                 intent.account,
@@ -200,9 +218,7 @@ class SqliteLedger:
                 to_ms(since),
                 *_UNFINISHED,
             )
-        earlier = self._one(
-            "WHERE account = ? AND request_id = ?", intent.account, intent.request_id
-        )
+        earlier = self._by_request(intent.account, intent.request_id)
         if earlier is not None and earlier.fingerprint != intent.fingerprint:
             raise RequestConflictError(
                 "This `request_id` already stands for other arguments. Repeat them exactly to get "
@@ -210,51 +226,125 @@ class SqliteLedger:
             )
         return earlier
 
-    def _take_turn(
-        self, entry_id: int, owner: str, lease_until: datetime, limit: Limit, now: datetime
-    ) -> Turn:
-        with _Writing(self._db):
-            entry = self._one("WHERE id = ?", entry_id)
-            if entry is None or entry.state is not TaskState.QUEUED:
-                return Turn()
-            window_ms = round(limit.window_s * 1000)
-            recent = self._db.execute(
-                "SELECT at FROM events WHERE account = ? AND to_state = 'submitting' AND at > ?"
-                " ORDER BY at DESC LIMIT 1 OFFSET ?",
-                (entry.account, to_ms(now) - window_ms, limit.creates - 1),
-            ).fetchone()
-            if recent is not None:
-                wait_s = (recent["at"] + window_ms - to_ms(now)) / 1000
-                return Turn(wait_s=min(wait_s, limit.window_s))  # the clock may have gone back
-            return Turn(
-                entry=self._change(
-                    Transition(
-                        entry_id,
-                        (TaskState.QUEUED,),
-                        TaskState.SUBMITTING,
-                        now,
-                        {"owner": owner, "lease_until": lease_until},
-                    )
-                )
+    def _supersede(self, earlier: Entry, intent: Intent, now: datetime) -> Entry:
+        """A new row in place of one whose outcome stays unknown; a late callback still finds it."""
+        unchanged = (TaskState.UNKNOWN,)
+        self._rows.change(
+            Transition(
+                earlier.id,
+                unchanged,
+                TaskState.UNKNOWN,
+                now,
+                {"superseded_at": now},
+                "superseded: the user accepts a possible second charge",
             )
+        )
+        entry = _queued(replace(intent, request_id=earlier.request_id), now)
+        return self._rows.insert(replace(entry, supersedes=earlier.id))
 
-    def _transition(self, transition: Transition) -> Entry | None:
-        with _Writing(self._db):
-            return self._change(transition)
+    def _take_turn(
+        self,
+        entry_id: int,
+        limit: Limit,
+        clock: Callable[[], datetime],
+        changes: Mapping[str, Any],
+    ) -> Turn:
+        now = clock()
+        entry = self._rows.one("WHERE id = ?", entry_id)
+        if entry is None or entry.state is not TaskState.QUEUED:
+            return Turn()
+        at, window_ms = to_ms(now), round(limit.window_s * 1000)
+        # If the clock went back, submissions from its future happened by now at the latest.
+        self._db.execute(
+            "UPDATE events SET at = ? WHERE account = ? AND to_state = 'submitting' AND at > ?",
+            (at, entry.account, at + CLOCK_JUMP_MS),
+        )
+        recent = self._db.execute(
+            "SELECT at FROM events WHERE account = ? AND to_state = 'submitting' AND at > ?"
+            " ORDER BY at DESC LIMIT 1 OFFSET ?",
+            (entry.account, at - window_ms, limit.creates - 1),
+        ).fetchone()
+        if recent is not None:
+            return Turn(wait_s=(recent["at"] + window_ms - at) / 1000)
+        turn = Transition(
+            entry_id,
+            (TaskState.QUEUED,),
+            TaskState.SUBMITTING,
+            now,
+            {"sent_at": now, **changes},
+        )
+        return Turn(entry=self._rows.change(turn))
+
+    def _extend_leases(self, owner: str, until: datetime) -> None:
+        self._db.execute(
+            "UPDATE entries SET lease_until = ? WHERE state = 'submitting' AND owner = ?",
+            (to_ms(until), owner),
+        )
+
+    def _take_look(self, entry_id: int, now: datetime, since: datetime) -> Look | None:
+        at = to_ms(now)
+        # Not `looked_at <= since`: once the clock went back, that would be true for everybody.
+        cursor = self._db.execute(
+            f"UPDATE entries SET looked_at = ? WHERE id = ? AND state IN ({_marks(_AT_KIE)})"
+            " AND (looked_at IS NULL OR looked_at = ?)",
+            (at, entry_id, *_AT_KIE, to_ms(since)),
+        )
+        entry = self._rows.one("WHERE id = ?", entry_id)
+        return None if entry is None else Look(entry, granted=cursor.rowcount == 1)
 
     def _set_file(self, entry_id: int, file: str) -> Entry:
-        with _Writing(self._db):
-            self._db.execute("UPDATE entries SET file = ? WHERE id = ?", (file, entry_id))
-            return self._get(entry_id)
+        self._rows.set(entry_id, {"file": file})
+        return self._rows.get(entry_id)
+
+    def _unsaved(self, now: datetime) -> Entry | None:
+        return self._rows.one(
+            "WHERE state = 'success' AND file IS NULL AND expires_at > ?"
+            " AND (save_after IS NULL OR save_after <= ? OR save_after > ?) ORDER BY expires_at",
+            to_ms(now),
+            to_ms(now),
+            to_ms(now) + SAVE_AFTER_MAX_MS,
+        )
+
+    def _take_save(self, now: datetime, until: datetime) -> Entry | None:
+        entry = self._unsaved(now)
+        if entry is None:
+            return None
+        self._rows.set(entry.id, {"save_after": to_ms(until)})
+        return self._rows.get(entry.id)
 
     def _adopt(self, entry: Entry) -> Entry:
-        with _Writing(self._db):
-            known = self._one("WHERE account = ? AND task_id = ?", entry.account, entry.task_id)
-            return known or self._insert(entry)
+        known = self._rows.one("WHERE account = ? AND task_id = ?", entry.account, entry.task_id)
+        return known or self._rows.insert(entry)
+
+    def _join(self, entry_id: int, task_id: str, now: datetime) -> Entry | None:
+        lost = self._rows.get(entry_id)
+        adopted = self._rows.one("WHERE account = ? AND task_id = ?", lost.account, task_id)
+        if lost.state is not TaskState.UNKNOWN or adopted is None or adopted.fingerprint:
+            return None
+        self._rows.change(
+            Transition(
+                lost.id,
+                (TaskState.UNKNOWN,),
+                TaskState.UNKNOWN,
+                now,
+                {"superseded_at": lost.superseded_at or now},
+                "joined: its task had been adopted",
+            )
+        )
+        values: dict[str, Any] = {"supersedes": lost.id}
+        if lost.superseded_at is None:  # else a newer row has the name already
+            names = ("request_id", "fingerprint", "arguments", "credits", "created_at")
+            values |= to_row({name: getattr(lost, name) for name in names})
+        self._rows.set(adopted.id, values)
+        return self._rows.get(adopted.id)
 
     def _find(self, account: str, any_id: str) -> Entry | None:
-        return self._one("WHERE account = ? AND task_id = ?", account, any_id) or self._one(
-            "WHERE account = ? AND request_id = ?", account, any_id
+        by_task = self._rows.one("WHERE account = ? AND task_id = ?", account, any_id)
+        return by_task or self._by_request(account, any_id)
+
+    def _by_request(self, account: str, request_id: str) -> Entry | None:
+        return self._rows.one(
+            "WHERE account = ? AND request_id = ? AND superseded_at IS NULL", account, request_id
         )
 
     def _list(
@@ -268,118 +358,16 @@ class SqliteLedger:
         if before is not None:
             where += " AND id < ?"
             values.append(before)
-        return self._all(f"{where} ORDER BY id DESC LIMIT ?", *values, limit)
+        return self._rows.all(f"{where} ORDER BY id DESC LIMIT ?", *values, limit)
 
-    def _in_states(self, states: Collection[TaskState]) -> Sequence[Entry]:
-        return self._all(f"WHERE state IN ({_marks(states)}) ORDER BY id", *states)
-
-    def _strand(self, now: datetime, error: ErrorInfo) -> Sequence[Entry]:
-        changes = {"owner": None, "lease_until": None, "error": error}
-        return self._sweep(
-            "state = 'submitting' AND lease_until < ?", TaskState.UNKNOWN, now, changes
+    def _durations(self, kind: TaskKind, arguments: Mapping[str, Any]) -> Sequence[float]:
+        rows = self._db.execute(
+            "SELECT took_s FROM entries WHERE kind = ? AND took_s IS NOT NULL"
+            " AND json_extract(arguments, '$.duration') IS ?"
+            " AND json_extract(arguments, '$.quality') IS ? ORDER BY id DESC LIMIT ?",
+            (kind, arguments.get("duration"), arguments.get("quality"), DURATIONS_MAX),
         )
-
-    def _expire(self, now: datetime) -> Sequence[Entry]:
-        expired = self._sweep("state = 'success' AND expires_at <= ?", TaskState.EXPIRED, now, {})
-        revived = self._sweep("state = 'expired' AND expires_at > ?", TaskState.SUCCESS, now, {})
-        return [*expired, *revived]
-
-    def _sweep(
-        self, where: str, to: TaskState, now: datetime, changes: Mapping[str, Any]
-    ) -> Sequence[Entry]:
-        """Move every row that time has moved on."""
-        if not self._all(f"WHERE {where} LIMIT 1", to_ms(now)):
-            return []  # the usual case takes no write lock
-        with _Writing(self._db):
-            changed = [
-                self._change(Transition(entry.id, (entry.state,), to, now, changes))
-                for entry in self._all(f"WHERE {where}", to_ms(now))
-            ]
-        return [entry for entry in changed if entry is not None]
-
-    def _change(self, transition: Transition) -> Entry | None:
-        """Compare and set, with its event; the caller holds the transaction."""
-        before = self._one("WHERE id = ?", transition.entry_id)
-        if before is None or before.state not in transition.expect:
-            return None
-        if transition.owner is not None and transition.owner != before.owner:
-            return None
-        values = {"state": transition.to.value} | to_row(transition.changes)
-        self._db.execute(
-            f"UPDATE entries SET {', '.join(f'{name} = :{name}' for name in values)}"
-            " WHERE id = :id",
-            values | {"id": before.id},
-        )
-        self._event(before, before.state, transition.to, transition.at, transition.detail)
-        return self._get(before.id)
-
-    def _insert(self, entry: Entry) -> Entry:
-        values = to_row({name: getattr(entry, name) for name in COLUMNS if name != "id"})
-        cursor = self._db.execute(
-            f"INSERT INTO entries ({', '.join(values)})"
-            f" VALUES ({', '.join(f':{name}' for name in values)})",
-            values,
-        )
-        inserted = self._get(cast(int, cursor.lastrowid))
-        self._event(inserted, None, inserted.state, inserted.created_at, None)
-        return inserted
-
-    def _event(
-        self,
-        entry: Entry,
-        before: TaskState | None,
-        after: TaskState,
-        at: datetime,
-        detail: str | None,
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO events (entry_id, account, at, from_state, to_state, detail)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (entry.id, entry.account, to_ms(at), before, after, detail),
-        )
-
-    def _get(self, entry_id: int) -> Entry:
-        entry = self._one("WHERE id = ?", entry_id)
-        if entry is None:
-            raise LedgerError(f"The ledger at {self._path} lost row {entry_id}.")
-        return entry
-
-    def _one(self, where: str, *values: object) -> Entry | None:
-        row = self._db.execute(f"{_SELECT} {where} LIMIT 1", values).fetchone()
-        return None if row is None else to_entry(row)
-
-    def _all(self, where: str, *values: object) -> Sequence[Entry]:
-        return [to_entry(row) for row in self._db.execute(f"{_SELECT} {where}", values)]
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switching does not wait for other processes that open the file, so ask again."""
-    deadline = monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if monotonic() > deadline:
-                raise
-            sleep(0.01)
-        else:
-            return
-
-
-class _Writing:
-    """One write transaction: taken at once, so that two processes never both decide."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._connection.execute("COMMIT")
-        elif self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        return [row["took_s"] for row in rows]
 
 
 def _entries_of(result: object) -> Iterator[Entry]:
@@ -392,6 +380,12 @@ def _entries_of(result: object) -> Iterator[Entry]:
             yield from cast(list[Entry], result)
         case _:
             return
+
+
+def _may_be_superseded(entry: Entry, before: datetime | None) -> bool:
+    if before is None or entry.state is not TaskState.UNKNOWN or entry.sent_at is None:
+        return False
+    return entry.sent_at <= before
 
 
 def _queued(intent: Intent, now: datetime) -> Entry:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
@@ -13,6 +14,11 @@ LIMIT = Limit(creates=3, window_s=10)
 ENDED = ErrorInfo(code="ended", reason="It ended.", retry="never", charged="unknown")
 
 OpenLedger = Callable[[], AbstractAsyncContextManager[Ledger]]
+
+
+def clock_at(now: datetime) -> Callable[[], datetime]:
+    """A clock that stands still."""
+    return lambda: now
 
 
 def intent(
@@ -40,7 +46,7 @@ async def submitting(
 ) -> Entry:
     entry = (await opened(ledger, wanted)).entry
     turn = await ledger.take_turn(
-        entry.id, owner="me", lease_until=lease_until, limit=Limit(100, 10), now=NOW
+        entry.id, owner="me", lease_until=lease_until, limit=Limit(100, 10), now=lambda: NOW
     )
     assert turn.entry is not None
     return turn.entry
@@ -53,3 +59,49 @@ async def at_kie(ledger: Ledger, wanted: Intent, task_id: str = "task-1") -> Ent
     )
     assert accepted is not None
     return accepted
+
+
+async def unknown(ledger: Ledger, wanted: Intent, *, callback_hash: str | None = None) -> Entry:
+    """A row that was sent at `NOW` and never heard of again."""
+    entry = (await opened(ledger, wanted)).entry
+    turn = await ledger.take_turn(
+        entry.id,
+        owner="me",
+        lease_until=NOW + TEN_MINUTES,
+        limit=Limit(100, 10),
+        now=lambda: NOW,
+        changes={"callback_hash": callback_hash},
+    )
+    assert turn.entry is not None
+    changes = {"owner": None, "lease_until": None, "error": ENDED}
+    left = await ledger.transition(
+        Transition(entry.id, (TaskState.SUBMITTING,), TaskState.UNKNOWN, NOW, changes)
+    )
+    assert left is not None
+    return left
+
+
+async def succeeded(
+    ledger: Ledger, wanted: Intent, task_id: str = "task-1", **changes: Any
+) -> Entry:
+    """A row whose video is ready."""
+    entry = await at_kie(ledger, wanted, task_id)
+    ended = await ledger.transition(
+        Transition(entry.id, (TaskState.WAIT,), TaskState.SUCCESS, NOW, changes)
+    )
+    assert ended is not None
+    return ended
+
+
+def elsewhere(task_id: str = "task-1") -> Entry:
+    """A task that was not made here, before it is adopted."""
+    return Entry(
+        id=0,
+        account="local",
+        request_id=task_id,
+        kind=TaskKind.GENERATE,
+        state=TaskState.WAIT,
+        arguments={},
+        created_at=NOW,
+        task_id=task_id,
+    )

@@ -11,6 +11,7 @@ from tests.server.ledger.rows import (
     NOW,
     OpenLedger,
     at_kie,
+    clock_at,
     intent,
     opened,
     submitting,
@@ -31,7 +32,7 @@ async def test_the_limiter_lets_only_so_many_submit_in_a_window(open_ledger: Ope
                 owner="me",
                 lease_until=NOW,
                 limit=LIMIT,
-                now=NOW + timedelta(seconds=number),
+                now=clock_at(NOW + timedelta(seconds=number)),
             )
             for number, entry in enumerate(entries)
         ]
@@ -40,7 +41,7 @@ async def test_the_limiter_lets_only_so_many_submit_in_a_window(open_ledger: Ope
             owner="me",
             lease_until=NOW,
             limit=LIMIT,
-            now=NOW + timedelta(seconds=10),
+            now=lambda: NOW + timedelta(seconds=10),
         )
 
     assert [turn.entry is not None for turn in turns] == [True, True, True, False]
@@ -53,7 +54,9 @@ async def test_only_one_of_two_processes_takes_the_turn(open_ledger: OpenLedger)
         entry = (await opened(one, intent())).entry
         turns = await asyncio.gather(
             *(
-                ledger.take_turn(entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=NOW)
+                ledger.take_turn(
+                    entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=lambda: NOW
+                )
                 for ledger in (one, two)
             )
         )
@@ -68,7 +71,9 @@ async def test_two_processes_at_once_never_take_more_turns_than_the_limit(
         entries = [(await opened(one, intent(f"r-{number}"))).entry for number in range(20)]
         turns = await asyncio.gather(
             *(
-                ledger.take_turn(entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=NOW)
+                ledger.take_turn(
+                    entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=lambda: NOW
+                )
                 for pair in zip(entries[::2], entries[1::2], strict=True)
                 for ledger, entry in zip((one, two), pair, strict=True)
             )
@@ -126,7 +131,7 @@ async def test_a_submission_whose_owner_is_gone_is_unknown_and_never_queued_agai
 async def test_changes_are_announced_after_they_are_committed(open_ledger: OpenLedger) -> None:
     seen: list[tuple[str, TaskState]] = []
     async with open_ledger() as ledger:
-        ledger.on_change = lambda entry: seen.append((entry.request_id, entry.state))
+        ledger.subscribe(lambda entry: seen.append((entry.request_id, entry.state)))
         entry = await at_kie(ledger, intent())
         await ledger.transition(Transition(entry.id, (TaskState.FAIL,), TaskState.SUCCESS, NOW))
 
@@ -140,7 +145,7 @@ async def test_changes_are_announced_after_they_are_committed(open_ledger: OpenL
 async def test_a_cancelled_caller_does_not_undo_or_hide_a_change(open_ledger: OpenLedger) -> None:
     announced = asyncio.Event()
     async with open_ledger() as ledger:
-        ledger.on_change = lambda _: announced.set()
+        ledger.subscribe(lambda _: announced.set())
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened(ledger, intent())

@@ -4,8 +4,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.server.ledger.rows import intent, opened
 
 from kie_runway.errors import LedgerError
+from kie_runway.ledger.database import Database
 from kie_runway.ledger.migrations import MIGRATIONS
 from kie_runway.ledger.sqlite import SqliteLedger
 
@@ -13,17 +15,35 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_commits_are_fully_synchronous_and_logged_ahead(tmp_path: Path) -> None:
-    ledger = SqliteLedger(tmp_path / "ledger.db")
-    await ledger.open()
-    settings = await ledger._run(  # pyright: ignore[reportPrivateUsage] - pragmas have no API
+    database = Database(tmp_path / "ledger.db")
+    await database.open()
+    settings = await database.read(
         lambda: [
-            ledger._db.execute(f"PRAGMA {name}").fetchone()[0]  # pyright: ignore[reportPrivateUsage]
+            database.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     )
-    await ledger.aclose()
+    await database.aclose()
 
     assert settings == ["wal", 2, 1]
+
+
+async def test_a_ledger_that_was_replaced_under_a_running_server_takes_no_more_writes(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    await ledger.open()
+    path.rename(tmp_path / "moved.db")
+    path.touch()
+    with pytest.raises(LedgerError, match="replaced"):
+        await opened(ledger, intent())
+    path.unlink()
+    with pytest.raises(LedgerError, match="replaced"):
+        await opened(ledger, intent())
+    (tmp_path / "moved.db").rename(path)
+    await opened(ledger, intent())
+    await ledger.aclose()
 
 
 async def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
@@ -59,7 +79,7 @@ async def test_a_failed_migration_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "kie_runway.ledger.sqlite.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (id); nonsense")
+        "kie_runway.ledger.database.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (id); nonsense")
     )
     broken = SqliteLedger(tmp_path / "ledger.db")
     with pytest.raises(LedgerError):

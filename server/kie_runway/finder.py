@@ -1,0 +1,93 @@
+"""Finds a task by either of its ids, at KIE if the ledger does not know it."""
+
+import asyncio
+
+from kie_runway.client import KieClient
+from kie_runway.clock import Clock
+from kie_runway.errors import UnavailableError, UnknownTaskError
+from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.models import TaskKind, TaskState, TaskUpdate
+from kie_runway.updates import Updates, is_of
+
+ASK_S = 25.0
+UNKNOWN_MAX = 1000
+
+
+class Finder:
+    """Turns an id that an agent gives into a row."""
+
+    def __init__(self, ledger: Ledger, client: KieClient, clock: Clock) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._clock = clock
+        self._updates = Updates(ledger, clock)
+
+    async def find(self, account: str, any_id: str, *kinds: TaskKind) -> Entry:
+        """
+        A task by KIE's id or by its request_id.
+
+        An id that only KIE knows is looked up there and recorded from then on.
+
+        Args:
+            account: Whose task.
+            any_id: Either id.
+            kinds: Of what the task may be, if only KIE knows it; tried in this order.
+
+        Raises:
+            UnknownTaskError: Neither the ledger nor KIE knows the id.
+            KieError: The ledger does not know it and KIE could not be asked.
+        """
+        entry = await self._ledger.find(account, any_id)
+        if entry is not None:
+            return entry
+        for kind in kinds:
+            update = await self._ask(kind, any_id)
+            if update is not None:
+                return await self._adopt(account, kind, any_id, update)
+        raise UnknownTaskError(
+            "No task has this id. Copy a `task_id` or `request_id` that a tool returned; "
+            "list_tasks shows the recent ones."
+        )
+
+    async def _adopt(self, account: str, kind: TaskKind, task_id: str, update: TaskUpdate) -> Entry:
+        """Record a task that was made elsewhere, or by a request whose answer was lost."""
+        lost = await self._lost_request(account, kind, update)
+        if lost is not None:
+            now = self._clock.now()
+            accepted = Transition.accepted(
+                lost.id, task_id, at=lost.sent_at or now, now=now, detail="found by its id"
+            )
+            found = await self._ledger.transition(accepted)
+            if found is not None:
+                return await self._updates.apply(found, update)
+        adopted = Entry(
+            id=0,
+            account=account,
+            request_id=task_id,
+            kind=kind,
+            state=TaskState.WAIT,
+            arguments={"prompt": update.prompt} if update.prompt else {},
+            created_at=self._clock.now(),
+            task_id=task_id,
+            parent_task_id=update.parent_task_id,
+        )
+        return await self._updates.apply(await self._ledger.adopt(adopted), update)
+
+    async def _lost_request(self, account: str, kind: TaskKind, update: TaskUpdate) -> Entry | None:
+        """The one `unknown` row that a task is of; of several alike, a callback may tell."""
+        unknown = await self._ledger.list(account, states=(TaskState.UNKNOWN,), limit=UNKNOWN_MAX)
+        alike = [row for row in unknown if _may_be(row.kind, kind) and is_of(row, update)]
+        return alike[0] if len(alike) == 1 else None
+
+    async def _ask(self, kind: TaskKind, task_id: str) -> TaskUpdate | None:
+        """What KIE says of a task that nobody follows, without its retries taking a minute."""
+        try:
+            async with asyncio.timeout(ASK_S):
+                return await self._client.look_up(kind, task_id)
+        except TimeoutError:
+            raise UnavailableError("KIE did not answer in time; asking again is free.") from None
+
+
+def _may_be(row: TaskKind, asked: TaskKind) -> bool:
+    """KIE answers alike about generations and extensions (contract §6.2)."""
+    return (row is TaskKind.ALEPH) == (asked is TaskKind.ALEPH)

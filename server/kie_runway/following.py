@@ -1,0 +1,121 @@
+"""One task that is being followed, and when it is looked at next."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import datetime
+
+from kie_runway.clock import Clock
+from kie_runway.errors import KieRunwayError, StuckError, UnavailableError
+from kie_runway.ledger.base import Entry
+from kie_runway.medians import Medians
+from kie_runway.models import TaskUpdate
+from kie_runway.pace import JITTER, UNWATCHED_CEILING_S, Pace
+
+INVISIBLE_GRACE_S = 90.0
+LOOKS_BEFORE_STUCK = 3
+
+
+@dataclass(slots=True)
+class Follower:
+    """
+    What is known, beyond its row, of one task that is being followed.
+
+    Attributes:
+        due: When the next look is planned, in seconds of the event loop's clock.
+        watchers: How many callers wait for it here.
+        looks: How many usable answers this process had.
+        failures: How many looks in a row had none.
+        unfinished_at: When it was last known to be unfinished.
+        empty_since: When KIE first called it a success without a video; the loop's clock.
+        looking: The look that is under way.
+        trouble: What stands in the way of fresher news, or is odd about them.
+    """
+
+    entry: Entry
+    due: float = 0.0
+    watchers: int = 0
+    looks: int = 0
+    failures: int = 0
+    unfinished_at: datetime | None = None
+    empty_since: float | None = None
+    looking: asyncio.Task[None] | None = None
+    trouble: KieRunwayError | None = None
+
+    @property
+    def needs_the_user(self) -> bool:
+        """Whether looking again is no use before the user has done something."""
+        return self.trouble is not None and self.trouble.retry == "ask_user"
+
+    @property
+    def is_no_use_waiting(self) -> bool:
+        """Whether a wait of a minute cannot bring news."""
+        return self.needs_the_user or isinstance(self.trouble, StuckError)
+
+
+class Plan:
+    """
+    The waiting policy, applied to tasks as they stand.
+
+    Whatever the clock does meanwhile, the next look is never further off than the policy's
+    longest pause.
+    """
+
+    def __init__(self, pace: Pace, medians: Medians, clock: Clock) -> None:
+        self._pace = pace
+        self._medians = medians
+        self._clock = clock
+
+    def pause_s(self, follower: Follower) -> float:
+        """Seconds until the next look."""
+        entry = follower.entry
+        elapsed = max(0.0, self._elapsed_s(entry))
+        since_look = self._since_look_s(entry)
+        looked = None if since_look is None else min(elapsed, max(0.0, elapsed - since_look))
+        due = self._pace.next_look_s(
+            looked,
+            self._medians.of(entry),
+            watched=follower.watchers > 0,
+            called_back=entry.callback_hash is not None,
+        )
+        pause = (due - elapsed) * random.uniform(1 - JITTER, 1 + JITTER)
+        if since_look is not None:
+            pause = max(pause, self._pace.floor_s - max(0.0, since_look))
+        if follower.looks < LOOKS_BEFORE_STUCK and self._pace.is_stuck(elapsed):
+            # The clock may just have been set, or the machine have slept.
+            pause = min(pause, UNWATCHED_CEILING_S * self._pace.scale)
+        return max(0.0, pause)
+
+    def is_fresh(self, entry: Entry) -> bool:
+        """Whether a task was looked at just now, by whatever process."""
+        since_look = self._since_look_s(entry)
+        return since_look is not None and 0 <= since_look < self._pace.floor_s
+
+    def is_stuck(self, entry: Entry) -> bool:
+        """Whether a task has been at KIE for far too long."""
+        return self._pace.is_stuck(self._elapsed_s(entry))
+
+    def oddity(self, entry: Entry, update: TaskUpdate | None) -> KieRunwayError | None:
+        """What is worth saying about an answer that was in order."""
+        elapsed = self._elapsed_s(entry)
+        if update is None:
+            # KIE shows nothing for an id it gave us: normal at first.
+            if elapsed < INVISIBLE_GRACE_S:
+                return None
+            return UnavailableError(
+                "KIE does not show this task, though it accepted it. Do not start it again."
+            )
+        if not update.state.is_terminal and self.is_stuck(entry):
+            return StuckError(
+                "KIE has been working on this for over 30 minutes, far longer than usual. It is "
+                "looked at every hour; do not start it again."
+            )
+        return None
+
+    def _elapsed_s(self, entry: Entry) -> float:
+        """Since KIE took the task."""
+        return (self._clock.now() - (entry.accepted_at or entry.created_at)).total_seconds()
+
+    def _since_look_s(self, entry: Entry) -> float | None:
+        at = entry.looked_at
+        return None if at is None else (self._clock.now() - at).total_seconds()

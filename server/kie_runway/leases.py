@@ -1,0 +1,70 @@
+"""Whose hands a paid request is in: a process that sends one keeps saying that it lives."""
+
+import asyncio
+import logging
+import os
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from kie_runway.clock import Clock
+from kie_runway.errors import LedgerError, OutcomeUnknownError
+from kie_runway.ledger.base import Ledger
+from kie_runway.models import ErrorInfo
+
+log = logging.getLogger(__name__)
+
+LEASE: Final = timedelta(seconds=30)
+HEARTBEAT_S = 10.0  # leases are renewed this often, so one that ran out had a dead owner
+
+
+class Leases:
+    """
+    The leases of this process, the `owner` of the rows that it is sending.
+
+    Rows whose owner died while sending become `unknown`: never `queued` again, for the request
+    may have left.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._ledger = ledger
+        self._clock = clock
+        self._heart: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """
+        Find what ended processes left half sent; show from now on that this one lives.
+
+        Raises:
+            LedgerError: The ledger cannot be written.
+        """
+        await self.beat()
+        self._heart = asyncio.create_task(self._beat_on(), name="heartbeat")
+
+    async def aclose(self) -> None:
+        """Stop; what this process still holds is stranded when its lease runs out."""
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+
+    def until(self, now: datetime) -> datetime:
+        """The end of a lease that begins now."""
+        return now + LEASE
+
+    async def beat(self) -> None:
+        """Renew this process's leases, then strand those that ran out."""
+        now = self._clock.now()
+        await self._ledger.extend_leases(self.owner, self.until(now))
+        await self._ledger.strand(now=now, error=_STRANDED)
+
+    async def _beat_on(self) -> None:
+        while True:
+            await self._clock.tick(HEARTBEAT_S)
+            try:
+                await self.beat()
+            except LedgerError:
+                log.exception("could not renew leases")
+
+
+_STRANDED = ErrorInfo.of(OutcomeUnknownError("The process that was sending it ended."))

@@ -1,0 +1,175 @@
+"""One SQLite file: WAL, fully synchronous, one thread, each change in one transaction."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import ParamSpec, TypeVar
+
+from kie_runway.errors import LedgerError, TaskIdTakenError
+from kie_runway.ledger.migrations import MIGRATIONS
+
+BUSY_TIMEOUT_S = 10.0  # several server processes share one file on a desktop
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """
+    Runs work on the file in a thread of its own; any number of processes may share the file.
+
+    `path` names the file. Work that fails raises `LedgerError`, a task id that another row has
+    `TaskIdTakenError`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._seen_version: int | None = None
+
+    async def open(self) -> None:
+        """Make the file if there is none, and bring its schema up to date."""
+        await self.read(self._open)
+
+    async def aclose(self) -> None:
+        """Close the file after what was begun."""
+        await self.read(self._close)
+        self._thread.shutdown()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For work that runs in the thread."""
+        if self._connection is None:
+            raise LedgerError("The ledger is not open.")
+        return self._connection
+
+    async def read(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run work in the thread."""
+
+        def in_thread() -> T:
+            try:
+                return work(*args, **kwargs)
+            except sqlite3.Error as exc:
+                if isinstance(exc, sqlite3.IntegrityError) and "entries.task_id" in str(exc):
+                    raise TaskIdTakenError("KIE gave a task id that another task has.") from exc
+                raise LedgerError(
+                    f"The ledger at {self.path} failed ({exc}). Check disk space and "
+                    "permissions, or set KIE_HOME elsewhere."
+                ) from exc
+
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+        except RuntimeError as exc:  # a callback may come while the server ends
+            raise LedgerError("The ledger is closed.") from exc
+        return await done
+
+    async def write(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Run work in the thread, in one transaction.
+
+        It is taken at once, so that two processes never both decide.
+        """
+
+        def in_transaction() -> T:
+            connection = self.connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._check_identity()
+                result = work(*args, **kwargs)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return result
+
+        return await self.read(in_transaction)
+
+    async def moved_elsewhere(self) -> bool:
+        """Whether another process has written since the last time this was asked."""
+        return await self.read(self._moved_elsewhere)
+
+    def _moved_elsewhere(self) -> bool:
+        version = int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+        seen, self._seen_version = self._seen_version, version
+        return seen != version
+
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Made by hand so that no moment leaves the file readable to others.
+            with suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as exc:
+            raise LedgerError(
+                f"The ledger at {self.path} cannot be made ({exc.strerror}). "
+                "Set KIE_HOME to a directory that can be written."
+            ) from exc
+        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        connection.execute("PRAGMA foreign_keys = ON")
+        self._connection = connection
+        self._identity = _identity(self.path)
+        self._migrate()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _check_identity(self) -> None:
+        """What is written to a file that was deleted or replaced would be lost."""
+        if _identity(self.path) != self._identity:
+            raise LedgerError(
+                f"The ledger at {self.path} was moved, deleted or replaced while the server ran. "
+                "Put it back, or restart the server."
+            )
+
+    def _migrate(self) -> None:
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(MIGRATIONS):
+                raise LedgerError(
+                    f"The ledger at {self.path} was written by a newer version; upgrade first."
+                )
+            for step in MIGRATIONS[version:]:
+                for statement in step.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switching does not wait for other processes that open the file, so ask again."""
+    deadline = monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            is_busy = exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_busy or monotonic() > deadline:
+                raise
+            sleep(0.01)
+        else:
+            return
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

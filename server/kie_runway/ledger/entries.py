@@ -1,0 +1,105 @@
+"""The rows of the SQLite ledger, each change with its event."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from kie_runway.errors import LedgerError
+from kie_runway.ledger.base import Entry, Event, Transition
+from kie_runway.ledger.database import Database
+from kie_runway.ledger.rows import COLUMNS, SELECT, to_entry, to_ms, to_row
+from kie_runway.models import TaskState
+
+
+class EntryTable:
+    """Reads and changes rows; all of it runs in the database's thread, changes in a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._database.connection
+
+    def change(self, transition: Transition) -> Entry | None:
+        """Compare and set; None when the row stood elsewhere."""
+        before = self.one("WHERE id = ?", transition.entry_id)
+        if before is None or before.state not in transition.expect:
+            return None
+        if transition.owner is not None and transition.owner != before.owner:
+            return None
+        self.set(before.id, {"state": transition.to.value} | to_row(transition.changes))
+        self._event(before, before.state, transition.to, transition.at, transition.detail)
+        return self.get(before.id)
+
+    def set(self, entry_id: int, values: Mapping[str, Any]) -> None:
+        """Set columns that no event tells of."""
+        self._db.execute(
+            f"UPDATE entries SET {', '.join(f'{name} = :{name}' for name in values)}"
+            " WHERE id = :id",
+            {**values, "id": entry_id},
+        )
+
+    def insert(self, entry: Entry) -> Entry:
+        """Add a row, with its first event."""
+        values = to_row({name: getattr(entry, name) for name in COLUMNS if name != "id"})
+        cursor = self._db.execute(
+            f"INSERT INTO entries ({', '.join(values)})"
+            f" VALUES ({', '.join(f':{name}' for name in values)})",
+            values,
+        )
+        inserted = self.get(cast(int, cursor.lastrowid))
+        self._event(inserted, None, inserted.state, inserted.created_at, None)
+        return inserted
+
+    def _event(
+        self,
+        entry: Entry,
+        before: TaskState | None,
+        after: TaskState,
+        at: datetime,
+        detail: str | None,
+    ) -> None:
+        self._db.execute(
+            "INSERT INTO events (entry_id, account, at, from_state, to_state, detail)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (entry.id, entry.account, to_ms(at), before, after, detail),
+        )
+
+    def get(self, entry_id: int) -> Entry:
+        """
+        A row that is there.
+
+        Raises:
+            LedgerError: It is not.
+        """
+        entry = self.one("WHERE id = ?", entry_id)
+        if entry is None:
+            raise LedgerError(f"The ledger at {self._database.path} lost row {entry_id}.")
+        return entry
+
+    def one(self, where: str, *values: object) -> Entry | None:
+        """The first row that a WHERE clause finds."""
+        row = self._db.execute(f"{SELECT} {where} LIMIT 1", values).fetchone()
+        return None if row is None else to_entry(row)
+
+    def all(self, where: str, *values: object) -> Sequence[Entry]:
+        """Every row that a WHERE clause finds."""
+        return [to_entry(row) for row in self._db.execute(f"{SELECT} {where}", values)]
+
+    def history(self, entry_id: int) -> Sequence[Event]:
+        """What happened to a row, oldest first."""
+        rows = self._db.execute(
+            "SELECT at, from_state, to_state, detail FROM events WHERE entry_id = ? ORDER BY id",
+            (entry_id,),
+        )
+        return [
+            Event(
+                datetime.fromtimestamp(row["at"] / 1000, UTC),
+                TaskState(row["from_state"]) if row["from_state"] else None,
+                TaskState(row["to_state"]),
+                row["detail"],
+            )
+            for row in rows
+        ]

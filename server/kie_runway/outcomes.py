@@ -1,0 +1,125 @@
+"""Writes down how a paid request ended, whatever it takes."""
+
+import asyncio
+import logging
+from typing import Any
+
+from kie_runway.clock import Clock
+from kie_runway.errors import (
+    KieError,
+    KieRunwayError,
+    LedgerError,
+    OutcomeUnknownError,
+    TaskIdTakenError,
+)
+from kie_runway.leases import Leases
+from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.models import ErrorInfo, TaskState
+from kie_runway.rescue import Rescue
+
+log = logging.getLogger(__name__)
+
+MAX_COMMITS = 6  # once closing; before that there is no end
+COMMIT_PAUSE_MAX_S = 10.0
+
+
+class Outcomes:
+    """
+    Records the ends of what this process sends.
+
+    A ledger that fails is asked again and again, until it works or the server has closed; a task
+    id is meanwhile kept in a file, for it cannot be had a second time.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        leases: Leases,
+        rescue: Rescue,
+        closing: asyncio.Event,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._leases = leases
+        self._rescue = rescue
+        self._closing = closing
+
+    async def accept(self, entry: Entry, task_id: str) -> Entry | None:
+        """
+        KIE made a task of it; the row as it then is, or None if it had moved on.
+
+        Raises:
+            LedgerError: The ledger failed until the end.
+        """
+        now = self._clock.now()
+        try:
+            accepted = Transition.accepted(entry.id, task_id, at=now, now=now)
+            return await self._commit(entry, accepted)
+        except TaskIdTakenError as exc:
+            unusable = OutcomeUnknownError(f"{exc.reason} It was {task_id}.")
+            return await self.settle(entry, TaskState.UNKNOWN, unusable)
+
+    async def settle(self, entry: Entry, state: TaskState, exc: KieRunwayError) -> Entry | None:
+        """
+        It ended otherwise; the row as it then is, or None if it had moved on.
+
+        Raises:
+            LedgerError: The ledger failed until the end.
+        """
+        now = self._clock.now()
+        changes: dict[str, Any] = {"owner": None, "lease_until": None}
+        if state is not TaskState.QUEUED:
+            changes["error"] = ErrorInfo.of(exc)
+        if state is TaskState.REJECTED:
+            changes["finished_at"] = now
+        # Once somebody else has the row, our news is none of its business.
+        owner = self._leases.owner
+        return await self._commit(
+            entry,
+            Transition(
+                entry.id, (TaskState.SUBMITTING,), state, now, changes, _detail(exc), owner=owner
+            ),
+        )
+
+    async def _commit(self, entry: Entry, transition: Transition) -> Entry | None:
+        task_id: str | None = transition.changes.get("task_id")
+        extra = {
+            "request_id": entry.request_id,
+            "state": transition.to.value,
+            "task_id": task_id,
+        }
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                changed = await self._ledger.transition(transition)
+            except TaskIdTakenError:
+                log.exception("could not record how a paid request ended", extra=extra)
+                raise
+            except LedgerError:
+                log.exception("could not record how a paid request ended", extra=extra)
+                if attempt == 1 and task_id is not None:
+                    await self._rescue.keep(entry, task_id, transition.at)
+                if self._closing.is_set() and attempt >= MAX_COMMITS:
+                    raise
+                await self._clock.sleep(min(COMMIT_PAUSE_MAX_S, 2**attempt / 10))
+            else:
+                if changed is None and not await self._is_known(entry, task_id):
+                    log.error("a paid request ended on a row that had moved on", extra=extra)
+                return changed
+
+    async def _is_known(self, entry: Entry, task_id: str | None) -> bool:
+        """Whether a callback was faster than the answer that it belongs to."""
+        try:
+            row = await self._ledger.get(entry.id)
+        except LedgerError:
+            return False
+        return task_id is not None and row is not None and row.task_id == task_id
+
+
+def _detail(exc: KieRunwayError) -> str:
+    if isinstance(exc, KieError):
+        return f"{exc.code} (HTTP {exc.http_status}, code {exc.body_code})"
+    return exc.code

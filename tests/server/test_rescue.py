@@ -1,0 +1,141 @@
+"""A task id outlives a ledger that cannot be written, even if the process ends meanwhile."""
+
+import stat
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.server.desk import NOW, QuickClock, creates, open_desk
+from tests.server.ledger.rows import at_kie, intent, opened, submitting
+from tests.support import QUICK, serve_sandbox
+
+from kie_runway.errors import LedgerError
+from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.ledger.sqlite import SqliteLedger
+from kie_runway.models import TaskKind, TaskState
+from kie_runway.opening import open_app
+from kie_runway.rescue import Rescue
+
+pytestmark = pytest.mark.anyio
+
+
+def kept_files(directory: Path) -> list[Path]:
+    return list(directory.glob("ledger.rescue*"))
+
+
+@pytest.fixture(name="rescue")
+def _rescue(tmp_path: Path) -> Rescue:
+    return Rescue(tmp_path / "ledger.rescue")
+
+
+@pytest.fixture(name="ledger")
+async def _ledger(tmp_path: Path) -> SqliteLedger:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    await ledger.open()
+    return ledger
+
+
+async def test_an_id_that_the_ledger_never_took_is_there_after_the_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+
+    async def fail(_: Transition) -> Entry | None:
+        raise LedgerError("The disk is full.")
+
+    async with serve_sandbox() as (sandbox, settings):
+        settings = settings.model_copy(update={"database_url": f"sqlite:///{path}"})
+        with anyio.fail_after(60):
+            async with open_desk(settings, path, QuickClock()) as desk:
+                monkeypatch.setattr(desk.ledger, "transition", fail)
+                async with anyio.create_task_group() as callers:
+                    callers.start_soon(desk.start, "a boat", "one")
+                    await sandbox.log.wait_for("create")
+                    callers.cancel_scope.cancel()
+            async with open_app(settings, QUICK) as app:
+                entry = await app.ledger.find(LOCAL_ACCOUNT, "one")
+
+    assert entry is not None
+    assert entry.state is TaskState.WAIT
+    assert entry.task_id == sandbox.log.select("create")[0].task_id
+    assert creates(sandbox) == 1
+    assert not kept_files(tmp_path)
+
+
+async def test_an_id_that_the_ledger_has_after_all_changes_nothing(
+    ledger: SqliteLedger, rescue: Rescue
+) -> None:
+    entry = await at_kie(ledger, intent())
+    await rescue.keep(entry, "task-1", NOW)
+    await rescue.give_back(ledger)
+
+    assert await ledger.list(LOCAL_ACCOUNT, limit=5) == [entry]
+    await ledger.aclose()
+
+
+async def test_a_ledger_that_was_lost_gets_the_task_as_a_new_row(
+    ledger: SqliteLedger, rescue: Rescue, tmp_path: Path
+) -> None:
+    entry = await submitting(ledger, intent())
+    await ledger.aclose()
+    await rescue.keep(entry, "task-7", NOW)
+    other = SqliteLedger(tmp_path / "other.db")
+    await other.open()
+    await rescue.give_back(other)
+    found = await other.find(LOCAL_ACCOUNT, "r-1")
+    await other.aclose()
+
+    assert found is not None
+    assert (found.task_id, found.kind, found.state) == ("task-7", TaskKind.GENERATE, TaskState.WAIT)
+
+
+async def test_a_row_that_became_another_task_keeps_it_and_the_kept_one_is_added(
+    ledger: SqliteLedger, rescue: Rescue
+) -> None:
+    entry = await at_kie(ledger, intent(), "task-1")
+    await rescue.keep(entry, "task-2", NOW)
+    await rescue.give_back(ledger)
+    by_request = await ledger.find(LOCAL_ACCOUNT, "r-1")
+    added = await ledger.find(LOCAL_ACCOUNT, "task-2")
+    await ledger.aclose()
+
+    assert by_request == entry
+    assert added is not None
+    assert added.state is TaskState.WAIT
+
+
+async def test_what_cannot_be_given_back_is_kept(
+    ledger: SqliteLedger, rescue: Rescue, tmp_path: Path
+) -> None:
+    entry = (await opened(ledger, intent())).entry
+    await rescue.keep(entry, "task-1", NOW)
+    await ledger.aclose()
+    with pytest.raises(LedgerError):
+        await rescue.give_back(ledger)
+
+    (kept,) = kept_files(tmp_path)
+    assert "task-1" in kept.read_text(encoding="utf-8")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+async def test_an_unreadable_line_does_not_hide_the_others(
+    ledger: SqliteLedger, rescue: Rescue, tmp_path: Path
+) -> None:
+    entry = await submitting(ledger, intent())
+    (tmp_path / "ledger.rescue").write_bytes(b'{"account": \xff half a li\n')
+    await rescue.keep(entry, "task-1", NOW)
+    await rescue.give_back(ledger)
+    found = await ledger.find(LOCAL_ACCOUNT, "task-1")
+    await ledger.aclose()
+
+    assert found is not None
+
+
+async def test_a_place_that_cannot_be_written_is_logged_and_nothing_more(
+    ledger: SqliteLedger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = await submitting(ledger, intent())
+    await Rescue(tmp_path / "missing" / "ledger.rescue").keep(entry, "task-1", NOW)
+    await ledger.aclose()
+
+    assert caplog.records[-1].__dict__["task_id"] == "task-1"
