@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 NODE_TOOLS := tests/node/node_modules
 
-.PHONY: demo test lint wheel bench conformance journeys docs clean
+.PHONY: demo test lint wheel bench conformance journeys faults docs clean
 
 demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
@@ -34,6 +34,10 @@ conformance: $(VENV)/.tested $(NODE_TOOLS)/.installed
 # The whole journey through the TypeScript SDK's client and the Inspector.
 journeys: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m pytest tests/journeys
+
+# Lets everything go wrong, in under 25 minutes on two cores, and rewrites docs/reliability.md.
+faults: $(VENV)/.tested
+	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)
 
 bench: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)

@@ -1,0 +1,100 @@
+"""What clients asked, and what they were shown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kie_runway.ledger.base import Entry
+from kie_runway_sandbox.log import LogEntry
+
+PAID_TOOLS = frozenset({"generate_video", "extend_video", "aleph_generate"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    One call of a tool.
+
+    Attributes:
+        tool: Its name.
+        arguments: As the client gave them.
+        began: How long KIE's log was then, at most.
+        ended: How long it was when the answer was read.
+        answer: The structured content; None: the client was never told.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    began: int
+    ended: int = 0
+    answer: Mapping[str, Any] | None = None
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it may spend."""
+        return self.tool in PAID_TOOLS
+
+    @property
+    def error_code(self) -> str | None:
+        """Of an answer that is an error."""
+        error = (self.answer or {}).get("error")
+        return error["code"] if error else None
+
+    def tasks(self) -> Iterator[Mapping[str, Any]]:
+        """Every task that the answer shows."""
+        answer = self.answer or {}
+        if "state" in answer:
+            yield answer
+        yield from answer.get("tasks", ())
+
+
+@dataclass
+class Transcript:
+    """
+    Written down by the harness while it plays the clients.
+
+    `log` is KIE's, the list itself: its length is the time by which calls are ordered. If it
+    is not at hand, an empty one will do, and what needs an order is not checked.
+    """
+
+    log: Sequence[LogEntry]
+    calls: list[Call] = field(default_factory=list[Call])
+    kills: list[int] = field(default_factory=list[int])
+    _read: int = 0
+
+    def begin(self, tool: str, arguments: Mapping[str, Any]) -> int:
+        """Note a question before it is asked; returns the call's number."""
+        self.calls.append(Call(tool, dict(arguments), len(self.log)))
+        return len(self.calls) - 1
+
+    def end(self, number: int, answer: Mapping[str, Any]) -> None:
+        """Note what a client was shown."""
+        self.calls[number] = replace(self.calls[number], ended=len(self.log), answer=dict(answer))
+        self._read = len(self.log)
+
+    def note(self, tool: str, arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """Note a call that was asked after the answer before it was read."""
+        self.calls.append(Call(tool, dict(arguments), self._read))
+        self.end(len(self.calls) - 1, answer)
+
+    def note_kill(self) -> None:
+        """Note that a process was killed just now."""
+        self.kills.append(len(self.log))
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """A row as a tool would show it."""
+    charged = entry.error.charged if entry.error and entry.state == "fail" else entry.state.charged
+    values: dict[str, Any] = {
+        "task_id": entry.task_id,
+        "request_id": entry.request_id,
+        "kind": entry.kind.value,
+        "state": entry.state.value,
+        "charged": charged,
+        "credits": entry.credits,
+        "prompt": entry.arguments.get("prompt"),
+        "video_url": entry.video_url if entry.state == "success" else None,
+        "file": entry.file,
+        "error": entry.error.model_dump(mode="json") if entry.error else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
