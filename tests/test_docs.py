@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests.faults.report import Report
 
 from kie_runway.settings import MAX_WAIT_S, Settings
 from kie_runway_sandbox import Switches
@@ -17,6 +18,7 @@ from kie_runway_tools.catalog import build_tools
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 README_MAX_LINES = 200
+RELIABILITY = ROOT / "docs" / "reliability.md"
 
 
 def tools_table() -> str:
@@ -77,3 +79,10 @@ def test_the_sandboxs_page_names_every_fault_and_switch() -> None:
     names = [*get_args(FaultKind), *(field.name for field in fields(Switches))]
 
     assert not [name for name in names if f"`{name}`" not in text]
+
+
+def test_the_fault_table_has_the_rows_that_the_fault_runs_write() -> None:
+    text = RELIABILITY.read_text(encoding="utf-8")
+
+    for name in Report("").parts:
+        assert f"| {name} |" in text

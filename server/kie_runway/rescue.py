@@ -60,7 +60,12 @@ class Rescue:
             LedgerError: It does not work; everything is still kept.
         """
         for path in await run_sync(self._set_aside):
-            for rescued in await run_sync(_read, path):
+            try:
+                kept = await run_sync(_read, path)
+            except OSError:  # another process may be giving it back
+                log.exception("could not read the kept task ids")
+                continue
+            for rescued in kept:
                 await _enter(ledger, rescued)
             await run_sync(path.unlink, True)
 

@@ -18,6 +18,7 @@ from kie_runway.errors import (
     KieRunwayError,
     LedgerError,
     RateLimitedError,
+    UnavailableError,
 )
 from kie_runway.failures import explain
 from kie_runway.following import Follower, Plan
@@ -265,7 +266,8 @@ class Tracker:
                 self._stumble(follower, exc)
             except Exception as exc:
                 log.exception("a look-up broke off")
-                self._stumble(follower, KieRunwayError(f"Looking failed ({type(exc).__name__})."))
+                reason = f"Looking failed inside the server ({type(exc).__name__})."
+                self._stumble(follower, UnavailableError(reason))
             finally:
                 follower.looking = None
 

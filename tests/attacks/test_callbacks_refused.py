@@ -97,7 +97,7 @@ async def test_a_valid_signature_over_another_task_is_refused(
     assert answer.status_code == 401
 
 
-async def test_a_callback_about_another_task_than_its_addresss_is_refused(
+async def test_a_callback_about_another_task_than_its_address_is_refused(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     async with open_site(sandbox, settings, key=HMAC_KEY) as site:

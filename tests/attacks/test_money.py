@@ -217,7 +217,7 @@ async def test_a_superseded_task_is_listed_and_says_what_took_its_place(
 
 @pytest.mark.parametrize(
     ("processed", "hint"),
-    [(True, "The balance fell by 12 credits"), (False, "The balance did not fall")],
+    [(True, "The balance fell by 12 credits"), (False, "The balance did not move")],
 )
 async def test_an_unclear_end_comes_with_what_the_balance_hints_at(
     sandbox: Sandbox, settings: Settings, processed: bool, hint: str

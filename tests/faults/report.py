@@ -40,7 +40,7 @@ class Numbers:
         """The numbers of a run, checked; `name` says in violations which one it was."""
         summary = summarize(evidence)
         return cls(
-            len({call.arguments["prompt"] for call in evidence.calls if call.is_paid}),
+            summary.intents,
             summary.creates,
             summary.duplicates,
             summary.paid_but_lost,

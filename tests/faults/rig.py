@@ -10,7 +10,7 @@ from tests.faults.checker import Violation, violations
 from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, token_of
 from tests.faults.held import Eager, HeldClock, OnDemand
 from tests.faults.power import Power, Wired
-from tests.faults.transcript import Transcript, shown
+from tests.faults.transcript import Transcript
 from tests.server.desk import request
 from tests.support import KEY
 
@@ -21,6 +21,7 @@ from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 from kie_runway_sandbox.log import LogEntry
+from kie_runway_tools.results import describe
 
 WITHIN_S = 20.0  # real seconds; nothing waits this long unless it is broken
 IDLE_TURNS = 30  # of the event loop without work, until an app counts as idle
@@ -140,7 +141,7 @@ class Rig:
                     request_id,
                     confirmed=confirm,
                 )
-                answer = shown(opened.entry)
+                answer = _shown(process, opened.entry)
             except KieRunwayError as exc:
                 answer = {"error": {"code": exc.code, "charged": exc.charged}}
             if process.power.is_on:
@@ -178,7 +179,7 @@ class Rig:
         reached.cancel()
         calling.cancel()
         with suppress(asyncio.CancelledError, KieRunwayError):
-            self.transcript.end(number, shown((await calling).entry))
+            self.transcript.end(number, _shown(process, (await calling).entry))
         await self.idle()
         await self.bury_the_dead()
 
@@ -199,10 +200,10 @@ class Rig:
         await self._pump(calling, process)
         process.calls.discard(calling)
         if found and process.power.is_on:
-            self.transcript.end(number, shown(found[0]))
+            self.transcript.end(number, _shown(process, found[0]))
         await self.idle()
         await self.bury_the_dead()
-        return shown(found[0]) if found else None
+        return _shown(process, found[0]) if found else None
 
     async def end(self, create: LogEntry, *, fail: bool = False) -> None:
         """End a task at KIE; returns when its callback was taken, or given up."""
@@ -317,3 +318,8 @@ class Rig:
     def clock_for_opening(self) -> Any:
         """The clock of the app that is being opened."""
         return Wired(self.clock, self.opening_with)
+
+
+def _shown(process: Process, entry: Entry) -> dict[str, Any]:
+    """A row as every tool shows it."""
+    return describe(process.app, entry).model_dump(mode="json", exclude_none=True)

@@ -46,7 +46,7 @@ PROBES = (answer_is_reset, answer_is_malformed, client_gives_up, client_repeats_
 @pytest.mark.parametrize("is_called_back", [False, True], ids=["", "called back"])
 @pytest.mark.parametrize("is_killed", [False, True], ids=["", "killed"])
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)
-async def test_what_every_peer_pays_twice_is_charged_once_and_told_truthfully(
+async def test_a_broken_answer_a_hang_or_a_repeat_is_charged_once_and_told_truthfully(
     tmp_path: Path, probe: Callable[[Stage], None], is_killed: bool, is_called_back: bool
 ) -> None:
     def journey(stage: Stage) -> None:

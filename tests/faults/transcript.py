@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kie_runway.ledger.base import Entry
 from kie_runway_sandbox.log import LogEntry
 
 PAID_TOOLS = frozenset({"generate_video", "extend_video", "aleph_generate"})
@@ -80,21 +79,3 @@ class Transcript:
     def note_kill(self) -> None:
         """Note that a process was killed just now."""
         self.kills.append(len(self.log))
-
-
-def shown(entry: Entry) -> dict[str, Any]:
-    """A row as a tool would show it."""
-    charged = entry.error.charged if entry.error and entry.state == "fail" else entry.state.charged
-    values: dict[str, Any] = {
-        "task_id": entry.task_id,
-        "request_id": entry.request_id,
-        "kind": entry.kind.value,
-        "state": entry.state.value,
-        "charged": charged,
-        "credits": entry.credits,
-        "prompt": entry.arguments.get("prompt"),
-        "video_url": entry.video_url if entry.state == "success" else None,
-        "file": entry.file,
-        "error": entry.error.model_dump(mode="json") if entry.error else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}

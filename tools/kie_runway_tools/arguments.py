@@ -16,7 +16,7 @@ RequestIdArgument = Annotated[
 ]
 ConfirmArgument = Annotated[
     bool,
-    Field(description="true only if the user accepts paying twice for one that stayed unknown."),
+    Field(description="true only when `next` offers it and the user accepts a second charge."),
 ]
 TaskIdArgument = Annotated[TaskId, Field(description="task_id or request_id of the task.")]
 QualityArgument = Annotated[Quality, Field(description="1080p: 5 s only, and cannot be extended.")]

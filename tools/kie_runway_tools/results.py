@@ -111,8 +111,8 @@ def _next(entry: Entry, error: ErrorInfo | None, max_wait_s: int, now: datetime)
     match entry.state:
         case TaskState.QUEUED:
             return (
-                f"Not sent yet. {look} Use the request_id. If it stays queued, repeat the paid "
-                "call with this request_id: that sends it once."
+                f"Not sent yet. Call {follow_up(entry.kind)} with this request_id {when}. If it "
+                "stays queued, repeat the paid call with it: that sends it once."
             )
         case TaskState.SUBMITTING:
             return f"{look} Use the request_id while there is no task_id."
@@ -160,9 +160,10 @@ def _after_unknown(entry: Entry, now: datetime) -> str:
         if entry.may_move
         else ""
     )
+    since = (entry.sent_at or entry.created_at) + PROBABLY_NOT_CREATED
     return (
-        f"Do not start it again: it may have been charged. {balance}{later}Tell the user; only if "
-        "they accept a possible second charge, start anew with a new request_id."
+        f"Do not start it again: it may have been charged. {balance}{later}Tell the user; after "
+        f"{since:%H:%M} UTC it can be replaced, if they accept a possible second charge."
     )
 
 
@@ -173,7 +174,9 @@ def _balance_hint(entry: Entry) -> str:
     spent = entry.credits_before - entry.credits_after
     if spent > 0:
         return f"The balance fell by {spent:g} credits meanwhile. "
-    return "The balance did not fall, which hints at no charge. "
+    if spent == 0:
+        return "The balance did not move, which hints at no charge. "
+    return ""
 
 
 def _after_failure(entry: Entry, error: ErrorInfo | None) -> str:

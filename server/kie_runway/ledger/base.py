@@ -68,7 +68,7 @@ class Entry:
     def may_move(self) -> bool:
         """Whether waiting can bring news; for `unknown`, only where KIE may call back."""
         if self.state is TaskState.UNKNOWN:
-            return self.callback_hash is not None
+            return self.callback_hash is not None and self.superseded_at is None
         return self.state.may_move
 
 
