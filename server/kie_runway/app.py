@@ -55,7 +55,7 @@ class Services:
     def __init__(self, settings: Settings, pace: Pace) -> None:
         self._settings = settings
         self._pace = pace
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[App] | None = None
         self._app: App | None = None
         self._is_open = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -64,19 +64,29 @@ class Services:
         """
         The app, opened and following what an earlier process left unfinished.
 
+        Whoever asks meanwhile shares the opening, and its failure.
+
         Raises:
             LedgerError: The ledger cannot be opened.
         """
-        async with self._opening:
-            if self._app is None:
-                # The imports take tens of milliseconds; pings must not wait for them.
-                opening = await asyncio.to_thread(importlib.import_module, "kie_runway.opening")
-                app: App = await self._stack.enter_async_context(
-                    opening.open_app(self._settings, self._pace)
-                )
-                self._app = app
-                self._is_open.set()
-        return self._app
+        if self._app is not None:
+            return self._app
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="opening")
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> App:
+        try:
+            # The imports take tens of milliseconds; pings must not wait for them.
+            opening = await asyncio.to_thread(importlib.import_module, "kie_runway.opening")
+            app: App = await self._stack.enter_async_context(
+                opening.open_app(self._settings, self._pace)
+            )
+            self._app = app
+            self._is_open.set()
+            return app
+        finally:
+            self._opening = None
 
     async def opened(self) -> None:
         """Return once the app is open, and leave it to others to open it."""
@@ -100,5 +110,6 @@ class Services:
 
     async def aclose(self) -> None:
         """Finish what is being sent, record it, close everything."""
-        async with self._opening:
-            await self._stack.aclose()
+        if self._opening is not None:
+            await asyncio.wait({self._opening})
+        await self._stack.aclose()

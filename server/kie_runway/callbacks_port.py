@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from kie_runway.hooks_app import HOOKS_ROUTE, HooksEndpoint
+from kie_runway.hosting import HEAD_DEADLINE_S, Host
 from kie_runway.http_app import health
 from kie_runway.sdk import StrictServer
 from kie_runway.webhooks import Webhooks
@@ -31,6 +32,7 @@ async def serve_callbacks(
     port: int,
     *,
     bind_again_s: float = BIND_AGAIN_S,
+    head_deadline_s: float = HEAD_DEADLINE_S,
 ) -> None:
     """
     Serve callbacks, and /health, until cancelled; this then ends at once.
@@ -43,12 +45,14 @@ async def serve_callbacks(
         uvicorn.Config(
             create_callbacks_app(server, webhooks),
             lifespan="off",
+            http="h11",
             ws="none",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             limit_concurrency=CONNECTIONS_MAX,
-        )
+        ),
+        head_deadline_s=head_deadline_s,
     )
     number = listener.getsockname()[1]
     log.info("listening for callbacks", extra={"url": f"http://{HOST}:{number}"})
@@ -71,8 +75,8 @@ def create_callbacks_app(
     )
 
 
-class _Host(uvicorn.Server):
-    """uvicorn that leaves signals alone and can end at once."""
+class _Host(Host):
+    """One that leaves signals alone and can end at once."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -121,7 +121,8 @@ class Confirmer:
         try:
             update = await self._client.look_up(entry.kind, callback.task_id)
         except GenerationFailedError:
-            return "not confirmed"  # failed, says KIE, without saying of which request
+            # Failed, says KIE, without saying of which request.
+            return self._still_open(callback, "not confirmed", asked=True)
         except KieError:
             return self._still_open(callback, "KIE could not be asked", asked=False)
         if update is None:
@@ -131,7 +132,7 @@ class Confirmer:
                 "a callback named a task that was not asked for",
                 extra={"request_id": entry.request_id},
             )
-            return "another request"
+            return self._still_open(callback, "another request", asked=True)
         now = self._clock.now()
         accepted = Transition.accepted(
             entry.id,

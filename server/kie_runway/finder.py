@@ -1,6 +1,8 @@
 """Finds a task by either of its ids, at KIE if the ledger does not know it."""
 
 import asyncio
+from datetime import datetime, timedelta
+from typing import Final
 
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
@@ -11,6 +13,7 @@ from kie_runway.updates import Updates, is_of
 
 ASK_S = 25.0
 UNKNOWN_MAX = 1000
+TASK_MIN: Final = timedelta(seconds=20)  # nothing is generated faster
 
 
 class Finder:
@@ -51,9 +54,9 @@ class Finder:
 
     async def _adopt(self, account: str, kind: TaskKind, task_id: str, update: TaskUpdate) -> Entry:
         """Record a task that was made elsewhere, or by a request whose answer was lost."""
-        lost = await self._lost_request(account, kind, update)
+        now = self._clock.now()
+        lost = await self._lost_request(account, kind, update, now)
         if lost is not None:
-            now = self._clock.now()
             accepted = Transition.accepted(
                 lost.id, task_id, at=lost.sent_at or now, now=now, detail="found by its id"
             )
@@ -67,16 +70,30 @@ class Finder:
             kind=kind,
             state=TaskState.WAIT,
             arguments={"prompt": update.prompt} if update.prompt else {},
-            created_at=self._clock.now(),
+            created_at=now,
             task_id=task_id,
             parent_task_id=update.parent_task_id,
         )
         return await self._updates.apply(await self._ledger.adopt(adopted), update)
 
-    async def _lost_request(self, account: str, kind: TaskKind, update: TaskUpdate) -> Entry | None:
-        """The one `unknown` row that a task is of; of several alike, a callback may tell."""
+    async def _lost_request(
+        self, account: str, kind: TaskKind, update: TaskUpdate, now: datetime
+    ) -> Entry | None:
+        """
+        The one `unknown` row that a task may be of.
+
+        Where KIE calls back, it is left to the callback to say so: a task with the same words
+        may be an older one.
+        """
         unknown = await self._ledger.list(account, states=(TaskState.UNKNOWN,), limit=UNKNOWN_MAX)
-        alike = [row for row in unknown if _may_be(row.kind, kind) and is_of(row, update)]
+        alike = [
+            row
+            for row in unknown
+            if row.callback_hash is None
+            and _may_be(row.kind, kind)
+            and not _ended_before(row, update, now)
+            and is_of(row, update)
+        ]
         return alike[0] if len(alike) == 1 else None
 
     async def _ask(self, kind: TaskKind, task_id: str) -> TaskUpdate | None:
@@ -91,3 +108,11 @@ class Finder:
 def _may_be(row: TaskKind, asked: TaskKind) -> bool:
     """KIE answers alike about generations and extensions (contract §6.2)."""
     return (row is TaskKind.ALEPH) == (asked is TaskKind.ALEPH)
+
+
+def _ended_before(row: Entry, update: TaskUpdate, now: datetime) -> bool:
+    """Whether a task had ended before a request could have made it."""
+    sent_at = row.sent_at or row.created_at
+    if update.completed_at is not None and update.completed_at < sent_at:
+        return True
+    return update.state.is_terminal and now - sent_at < TASK_MIN

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from kie_runway.hooks_app import HOOKS_ROUTE, HooksEndpoint
+from kie_runway.hosting import HEAD_DEADLINE_S, Host
 from kie_runway.sdk import StrictServer
 from kie_runway.signals import on_signal
 from kie_runway.webhooks import Webhooks
@@ -55,6 +56,7 @@ async def serve_http(
     port: int,
     *,
     webhooks: Callable[[], Awaitable[Webhooks]] | None = None,
+    head_deadline_s: float = HEAD_DEADLINE_S,
 ) -> None:
     """
     Serve until SIGINT or SIGTERM; paid requests under way are drained.
@@ -65,16 +67,18 @@ async def serve_http(
         create_http_app(server, host, webhooks=webhooks),
         host=host,
         port=port,
+        http="h11",
+        ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,  # who says that somebody else asked may say anything
         timeout_graceful_shutdown=GRACE_S,
     )
-    await _Server(config).serve()
+    await _Server(config, head_deadline_s=head_deadline_s).serve()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn that says where it is, and leaves our own clean-up its turn."""
+class _Server(Host):
+    """One that says where it is, and leaves our own clean-up its turn."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -11,6 +11,7 @@ from kie_runway.clock import Clock
 from kie_runway.errors import LedgerError, OutcomeUnknownError
 from kie_runway.ledger.base import Ledger
 from kie_runway.models import ErrorInfo
+from kie_runway.rescue import Rescue
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,11 @@ class Leases:
     may have left.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, rescue: Rescue) -> None:
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._ledger = ledger
         self._clock = clock
+        self._rescue = rescue
         self._heart: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -53,7 +55,8 @@ class Leases:
         return now + LEASE
 
     async def beat(self) -> None:
-        """Renew this process's leases, then strand those that ran out."""
+        """Renew this process's leases, then strand those that ran out, less what was rescued."""
+        await self._rescue.give_back(self._ledger)
         now = self._clock.now()
         await self._ledger.extend_leases(self.owner, self.until(now))
         await self._ledger.strand(now=now, error=_STRANDED)

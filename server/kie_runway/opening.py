@@ -43,8 +43,8 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     fetcher = Fetcher(trusted_hosts=settings.trusted_hosts, user_agent=settings.user_agent)
     tracker = Tracker(ledger, client, clock=clock, pace=pace)
     confirmer = Confirmer(ledger, client, tracker, clock=clock, pace=pace)
-    leases = Leases(ledger, clock)
     rescue = Rescue(settings.ledger_path.with_suffix(".rescue"))
+    leases = Leases(ledger, clock, rescue)
     submitter = Submitter(
         ledger,
         client,
@@ -59,7 +59,6 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         # Closed in reverse: sending ends first, for what it learns has to reach the ledger.
         stack.push_async_callback(ledger.aclose)
         await ledger.open()
-        await rescue.give_back(ledger)
         stack.push_async_callback(client.aclose)
         stack.push_async_callback(tracker.aclose)
         await tracker.start()

@@ -74,6 +74,19 @@ class Outcomes:
             changes["error"] = ErrorInfo.of(exc)
         if state is TaskState.REJECTED:
             changes["finished_at"] = now
+        if state is not TaskState.UNKNOWN and await self._was_stranded(entry):
+            changes |= {"error": ErrorInfo.of(exc), "finished_at": now}
+            return await self._commit(
+                entry,
+                Transition(
+                    entry.id,
+                    (TaskState.UNKNOWN,),
+                    TaskState.REJECTED,
+                    now,
+                    changes,
+                    _detail(exc),
+                ),
+            )
         # Once somebody else has the row, our news is none of its business.
         owner = self._leases.owner
         return await self._commit(
@@ -82,6 +95,14 @@ class Outcomes:
                 entry.id, (TaskState.SUBMITTING,), state, now, changes, _detail(exc), owner=owner
             ),
         )
+
+    async def _was_stranded(self, entry: Entry) -> bool:
+        """Whether others gave this very request up for lost, while this process was held up."""
+        try:
+            row = await self._ledger.get(entry.id)
+        except LedgerError:
+            return False
+        return row is not None and (row.state, row.sent_at) == (TaskState.UNKNOWN, entry.sent_at)
 
     async def _commit(self, entry: Entry, transition: Transition) -> Entry | None:
         task_id: str | None = transition.changes.get("task_id")

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 DUPLICATE_WINDOW: Final = timedelta(minutes=10)
 LIMIT: Final = Limit(creates=18, window_s=10)  # KIE refuses above 20 (contract §11)
 BALANCE_S = 1.5  # a hint is not worth more waiting
+ALONE: Final = timedelta(seconds=5)  # more than it takes from reading the balance to sending
+LATEST = 50
 ANSWER_WITHIN_S = 40.0  # then the caller gets the row as it stands; clients give up at 60 s
 DRAIN_S = 65.0
 MAX_NOT_SENT = 3
@@ -66,6 +68,7 @@ class Submitter:
         self._clock = clock
         self._callback_base_url = callback_base_url
         self._leases = leases
+        self._rescue = rescue
         self._runs: dict[int, _Run] = {}
         self._closing = asyncio.Event()
         self._outcomes = Outcomes(
@@ -102,8 +105,15 @@ class Submitter:
         """
         self._client.require_key()
         intent = _intent(account, request, request_id)
-        # Shielded, so that no row is left queued without anybody to send it.
-        opened = await asyncio.shield(asyncio.create_task(self._open(intent, request, confirmed)))
+        try:
+            # Shielded, so that no row is left queued without anybody to send it.
+            opening = asyncio.create_task(self._open(intent, request, confirmed))
+            opened = await asyncio.shield(opening)
+        except LedgerError as exc:
+            raise LedgerError(
+                f"{exc.reason} This call sent nothing; whether an earlier one like it was charged, "
+                "get_task tells once the ledger works."
+            ) from exc
         run = self._runs.get(opened.entry.id)
         if run is None:
             if opened.entry.state is not TaskState.SUBMITTING:
@@ -115,6 +125,8 @@ class Submitter:
 
     async def _open(self, intent: Intent, request: PaidRequest, confirmed: bool) -> Opened:
         """The row, with somebody sending it if it waits to be sent."""
+        if confirmed:  # nothing is superseded whose task is only waiting to be noted
+            await self._rescue.give_back(self._ledger)
         now = self._clock.now()
         opened = await self._ledger.open_intent(
             intent,
@@ -159,8 +171,8 @@ class Submitter:
     async def _submit(self, entry_id: int, request: PaidRequest) -> Entry | None:
         """Send when it is its turn; the row as it ended, unless somebody else has it."""
         tries = _Tries()
-        balance = await self._balance()
         while not self._closing.is_set():
+            balance = await self._balance()  # before its turn, which must not be late
             token = new_token() if self._callback_base_url else None
             turn = await self._ledger.take_turn(
                 entry_id,
@@ -224,9 +236,9 @@ class Submitter:
             return None
 
     async def _note_balance(self, entry: Entry) -> Entry | None:
-        """After an unclear end, what is left hints at whether it was billed."""
+        """After an unclear end, what is left hints at whether it was billed, if it was alone."""
         balance = await self._balance()
-        if balance is None:
+        if balance is None or await self._spent_beside(entry):
             return None
         unchanged = (TaskState.UNKNOWN,)
         noted = Transition(
@@ -242,6 +254,17 @@ class Submitter:
         except LedgerError:
             log.exception("could not note the balance")
             return None
+
+    async def _spent_beside(self, entry: Entry) -> bool:
+        """Whether the account sent something else around the same time."""
+        since = (entry.sent_at or entry.created_at) - ALONE
+        try:
+            latest = await self._ledger.list(entry.account, limit=LATEST)
+        except LedgerError:
+            return True
+        return any(
+            row.id != entry.id and row.sent_at is not None and row.sent_at > since for row in latest
+        )
 
     async def _pause(self, seconds: float) -> None:
         """Wait, with up to 10 % more so that processes do not march in step; end on close."""

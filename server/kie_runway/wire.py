@@ -286,11 +286,16 @@ def agrees(request: PaidRequest, update: TaskUpdate) -> bool:
     sent, recorded = request_body(request, None), update.parameters
     if isinstance(request, ExtendRequest) and update.parent_task_id not in (None, request.task_id):
         return False
-    return recorded.get("prompt") == sent["prompt"] and all(
+    return _words(recorded.get("prompt")) == _words(sent["prompt"]) and all(
         _same(sent.get(name), value)
         for name, value in recorded.items()
-        if name in sent or name in _MEDIA
+        if name != "prompt" and (name in sent or name in _MEDIA)
     )
+
+
+def _words(prompt: object) -> list[str] | None:
+    """A prompt without its white space, which may not come back as it was."""
+    return prompt.split() if isinstance(prompt, str) else None
 
 
 _MEDIA: Final = ("imageUrl", "videoUrl", "referenceImage")

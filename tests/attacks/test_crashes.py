@@ -40,6 +40,13 @@ def log_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_logging("DEBUG", Redactor([SecretStr(KEY)]))
 
 
+def logged(capfd: pytest.CaptureFixture[str]) -> str:
+    """Every line, once the thread that writes them is through."""
+    for handler in logging.getLogger().handlers:
+        handler.close()
+    return capfd.readouterr().err
+
+
 async def crash(*_: object, **__: object) -> None:
     raise RuntimeError(SECRETIVE)
 
@@ -61,7 +68,7 @@ async def test_an_unexpected_exception_is_a_fixed_text_with_the_id_of_a_redacted
     async with connect(settings, era) as agent:
         result = await agent.client.call_tool(tool, arguments)
     error = structured(result)["error"]
-    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    lines = [json.loads(line) for line in logged(capfd).splitlines()]
     (line,) = [line for line in lines if line.get("error_id")]
 
     assert result.is_error
@@ -83,7 +90,7 @@ def test_a_log_line_that_cannot_be_written_is_not_shown_raw(
         raise RuntimeError(SECRETIVE)
     except RuntimeError:
         logging.getLogger("kie_runway").exception("%d credits", f"Bearer {KEY}")
-    err = capfd.readouterr().err
+    err = logged(capfd)
 
     assert json.loads(err)["logger"] == "kie_runway"
     assert "lost" in json.loads(err)["event"]

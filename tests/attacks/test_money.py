@@ -177,7 +177,7 @@ async def test_superseding_takes_the_users_word_and_happens_once(
     assert before == 1
     for answer in without:
         assert answer["state"] == "unknown"
-        assert "probably never created" in answer["next"]
+        assert "Even after all this time it may have been charged" in answer["next"]
         assert "confirm=true" in answer["next"]
         assert "accept a possible second charge" in answer["next"]
     assert (confirmed["state"], confirmed["request_id"]) == ("wait", "one")

@@ -56,8 +56,8 @@ class Desk:
             upload_url=settings.upload_url,
             user_agent=settings.user_agent,
         )
-        self.leases = Leases(self.ledger, clock)
         self.rescue = Rescue(path.with_suffix(".rescue"))
+        self.leases = Leases(self.ledger, clock, self.rescue)
         self.submitter = Submitter(
             self.ledger,
             self.client,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator
@@ -16,7 +17,8 @@ import pytest
 from tests.server.hooks import SUCCESS, Hooks, open_hooks
 from tests.wire import COMMAND, RAW_ERAS, WITHIN_S, RawEra, Wire
 
-from kie_runway.callbacks_port import serve_callbacks
+from kie_runway.callbacks_port import CONNECTIONS_MAX, serve_callbacks
+from kie_runway.hosting import HEAD_DEADLINE_S
 from kie_runway.sdk import StrictServer
 from kie_runway.webhooks import HOOKS_PATH, new_token
 
@@ -42,9 +44,17 @@ def _said(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[logging.LogRecord]"
 
 
 @asynccontextmanager
-async def listening(hooks: Hooks, port: int = 0) -> AsyncGenerator[None]:
+async def listening(
+    hooks: Hooks, port: int = 0, head_deadline_s: float = HEAD_DEADLINE_S
+) -> AsyncGenerator[None]:
     serving = asyncio.create_task(
-        serve_callbacks(StrictServer("port"), hooks.opened, port, bind_again_s=0.001)
+        serve_callbacks(
+            StrictServer("port"),
+            hooks.opened,
+            port,
+            bind_again_s=0.001,
+            head_deadline_s=head_deadline_s,
+        )
     )
     try:
         yield
@@ -116,6 +126,27 @@ async def test_it_ends_at_once_with_a_callback_half_sent(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+async def test_whoever_takes_all_connections_with_half_requests_loses_them(
+    hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]"
+) -> None:
+    async with listening(hooks, head_deadline_s=0.01), AsyncExitStack() as held:
+        base = await address(said)
+        readers: list[asyncio.StreamReader] = []
+        for _ in range(CONNECTIONS_MAX):
+            reader, writer = await asyncio.open_connection(base.host, base.port)
+            held.callback(writer.close)
+            writer.write(f"POST {HOOKS_PATH}/x HTTP/1.1\r\nHost: x\r\n".encode())
+            readers.append(reader)
+        with anyio.fail_after(WITHIN_S):
+            for reader in readers:
+                with suppress(ConnectionResetError):
+                    assert not await reader.read()
+        async with httpx.AsyncClient(trust_env=False) as http:
+            stored = await http.post(base.join(f"{HOOKS_PATH}/{hooks.token}"), content=SUCCESS)
+
+    assert stored.status_code == 200
+
+
 def awaited(log: Path, pattern: str) -> str:
     """What a process writes to its log sooner or later."""
     deadline = time.monotonic() + WITHIN_S
@@ -176,6 +207,22 @@ def test_every_webhook_key_is_masked_in_the_log(tmp_path: Path) -> None:
         line = awaited(log, r"(.+ for callbacks.+)")
 
     assert "[redacted] for callbacks" in line
+
+
+def test_what_is_no_http_gets_no_line_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    with Wire((*COMMAND, "serve", "--callbacks-port", "0"), stderr=log) as wire:
+        wire.open()
+        wire.call("tools/list")
+        port = int(awaited(log, r'"url": "http://127\.0\.0\.1:(\d+)"'))
+        with socket.create_connection(("127.0.0.1", port), WITHIN_S) as connection:
+            connection.sendall(b"\x00garbage\r\n\r\n")
+            answer = connection.recv(1 << 10)
+        wire.close_stdin()
+        wire.end()
+
+    assert b" 400 " in answer
+    assert "HTTP request" not in log.read_text(encoding="utf-8")
 
 
 def test_a_port_beside_http_is_refused() -> None:

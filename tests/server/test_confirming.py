@@ -101,10 +101,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(monkeypatch: pytest.MonkeyPatch, pace: Pace = PATIENT) -> AsyncGenerator[Bench]:
+async def bench(
+    monkeypatch: pytest.MonkeyPatch,
+    pace: Pace = PATIENT,
+    callback_url: str | None = "https://hooks.example",
+) -> AsyncGenerator[Bench]:
     monkeypatch.setattr("kie_runway.tracker.ELSEWHERE_S", 0.01)
     async with serve_sandbox() as (sandbox, settings):
-        settings = settings.model_copy(update={"callback_url": "https://hooks.example"})
+        settings = settings.model_copy(update={"callback_url": callback_url})
         async with open_app(settings, pace) as app:
             it = Bench(app, sandbox, settings)
             note_outcomes(monkeypatch, it, app)
@@ -190,6 +194,7 @@ async def test_who_waits_for_an_unknown_request_is_woken_by_its_callback(
 async def test_a_task_with_another_prompt_is_not_taken_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("kie_runway.confirming.BELIEF_S", 0.0)
     async with bench(monkeypatch) as it:
         lost = await it.lose(BOAT)
         address = it.last().callback_url
@@ -202,6 +207,32 @@ async def test_a_task_with_another_prompt_is_not_taken_over(
 
         assert outcome == "another request"
         assert await it.row(lost) == lost
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Fault("edit", "runway/record-detail", drop=("generateParam",)),
+        Fault("refuse", "runway/record-detail", code=501),
+    ],
+    ids=["no request in the record", "failed, without saying what"],
+)
+async def test_a_record_that_is_odd_once_does_not_lose_the_task(
+    monkeypatch: pytest.MonkeyPatch, odd: Fault
+) -> None:
+    monkeypatch.setattr("kie_runway.confirming.HELD_S", 0.01)
+    monkeypatch.setattr("kie_runway.confirming.CHECK_EVERY_S", 0.02)
+    async with bench(monkeypatch) as it:
+        lost = await it.lose(BOAT)
+        task = it.last()
+        it.sandbox.finish(task.task_id)
+        it.sandbox.inject(odd)
+        await it.call_back(task.callback_url, task.task_id)
+        outcome = await it.outcome()
+        row = await it.row(lost)
+
+    assert outcome == "confirmed"
+    assert (row.state, row.task_id) == (TaskState.SUCCESS, task.task_id)
 
 
 async def test_a_task_that_another_row_has_is_not_taken_over(
@@ -494,7 +525,7 @@ async def never(_: float) -> None:
 async def test_a_task_found_by_its_id_is_that_of_the_request_whose_answer_was_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with bench(monkeypatch) as it:
+    async with bench(monkeypatch, callback_url=None) as it:
         lost = await it.lose(BOAT, "one")
         await it.lose(RIVER, "two")
         task = it.sandbox.tasks[0]
@@ -503,6 +534,21 @@ async def test_a_task_found_by_its_id_is_that_of_the_request_whose_answer_was_lo
 
     assert (found.id, found.task_id, found.state) == (lost.id, task.task_id, TaskState.WAIT)
     assert by_request == found
+
+
+async def test_an_older_task_with_the_same_words_is_not_that_of_a_lost_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch, callback_url=None) as it:
+        elsewhere = it.settings.model_copy(update={"home": it.settings.home_dir / "other"})
+        async with open_app(elsewhere, PATIENT) as other:
+            old = (await other.submitter.start(other.account, BOAT, None)).entry
+        it.sandbox.finish(old.task_id or "")
+        lost = await it.lose(BOAT, "one")
+        found = await it.app.finder.find(it.app.account, old.task_id or "", TaskKind.GENERATE)
+
+        assert found.id != lost.id
+        assert await it.row(lost) == lost
 
 
 async def test_a_task_that_several_lost_requests_may_have_made_is_joined_by_its_callback(

@@ -10,11 +10,13 @@ from tests.server.ledger.rows import at_kie, intent, opened, submitting
 from tests.support import QUICK, serve_sandbox
 
 from kie_runway.errors import LedgerError
+from kie_runway.leases import Leases
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.ledger.sqlite import SqliteLedger
-from kie_runway.models import TaskKind, TaskState
+from kie_runway.models import PROBABLY_NOT_CREATED, TaskKind, TaskState
 from kie_runway.opening import open_app
 from kie_runway.rescue import Rescue
+from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
 
@@ -139,3 +141,33 @@ async def test_a_place_that_cannot_be_written_is_logged_and_nothing_more(
     await ledger.aclose()
 
     assert caplog.records[-1].__dict__["task_id"] == "task-1"
+
+
+async def test_a_living_process_takes_up_what_another_one_kept(
+    ledger: SqliteLedger, rescue: Rescue
+) -> None:
+    entry = await submitting(ledger, intent())
+    await rescue.keep(entry, "task-1", NOW)
+    await Leases(ledger, QuickClock(), rescue).beat()
+    row = await ledger.get(entry.id)
+    await ledger.aclose()
+
+    assert row is not None
+    assert (row.state, row.task_id) == (TaskState.WAIT, "task-1")
+
+
+async def test_nothing_is_superseded_whose_task_was_kept(tmp_path: Path) -> None:
+    clock = QuickClock()
+    async with (
+        serve_sandbox() as (sandbox, settings),
+        open_desk(settings, tmp_path / "ledger.db", clock) as desk,
+    ):
+        sandbox.inject(Fault("lost_answer", "runway/generate"))
+        lost = await desk.start(request_id="one")
+        task_id = sandbox.log.select("create")[0].task_id
+        await desk.rescue.keep(lost, task_id or "", clock.now())
+        clock.at += PROBABLY_NOT_CREATED
+        again = await desk.start(request_id="one", confirmed=True)
+
+    assert (again.id, again.task_id) == (lost.id, task_id)
+    assert creates(sandbox) == 1

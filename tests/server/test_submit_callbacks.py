@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,13 +96,15 @@ async def test_each_request_and_each_try_has_an_address_of_its_own(tmp_path: Pat
 
 
 async def test_the_balance_before_and_after_an_unclear_end_is_kept(tmp_path: Path) -> None:
+    clock = QuickClock()
     async with (
         serve_sandbox() as (sandbox, settings),
-        open_desk(settings, tmp_path / "ledger.db") as desk,
+        open_desk(settings, tmp_path / "ledger.db", clock) as desk,
     ):
         sandbox.set_credits(100)
         sandbox.inject(Fault("lost_answer", "runway/generate"))
         charged = await desk.start("a boat")
+        clock.at += timedelta(minutes=1)
         sandbox.inject(Fault("lost_answer", "runway/generate", processed=False))
         uncharged = await desk.start("a river")
         history = await desk.ledger.history(charged.id)
@@ -110,6 +113,21 @@ async def test_the_balance_before_and_after_an_unclear_end_is_kept(tmp_path: Pat
     assert (charged.credits_before, charged.credits_after) == (100, 88)
     assert (uncharged.credits_before, uncharged.credits_after) == (88, 88)
     assert history[-1].detail == "balance 88"
+
+
+async def test_the_balance_hints_at_nothing_when_others_were_sent_at_the_same_time(
+    tmp_path: Path,
+) -> None:
+    async with (
+        serve_sandbox() as (sandbox, settings),
+        open_desk(settings, tmp_path / "ledger.db") as desk,
+    ):
+        await desk.start("a boat")
+        sandbox.inject(Fault("lost_answer", "runway/generate"))
+        unclear = await desk.start("a river")
+
+    assert unclear.state is TaskState.UNKNOWN
+    assert unclear.credits_after is None
 
 
 async def test_a_clear_end_asks_for_no_second_balance(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ async def test_an_answer_for_a_row_that_has_another_task_is_kept_in_the_log(
     assert vars(record)["task_id"] == pair.sandbox.tasks[0].task_id
 
 
-async def test_a_refusal_for_a_row_that_was_given_up_never_queues_it_again(
+async def test_a_refusal_still_counts_for_a_row_that_was_given_up_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with sending(tmp_path, monkeypatch) as (pair, starting):
@@ -188,7 +188,9 @@ async def test_a_refusal_for_a_row_that_was_given_up_never_queues_it_again(
         pair.answer.set()
         entry = await starting
 
-    assert entry.state is TaskState.UNKNOWN
+    assert entry.state is TaskState.REJECTED
+    assert entry.error is not None
+    assert (entry.error.code, entry.error.charged) == ("no_credits", "no")
 
 
 async def test_a_heart_that_cannot_write_beats_on(

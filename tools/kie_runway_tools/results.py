@@ -147,12 +147,22 @@ def _kies_own_word(entry: Entry) -> str:
 def _after_unknown(entry: Entry, now: datetime) -> str:
     if entry.superseded_at is not None:
         return f"A newer request took its place: look at request_id {entry.request_id}."
-    balance = _balance_hint(entry)
+    spent = _spent(entry)
+    if spent is None or spent < 0:
+        balance = ""
+    elif spent:
+        balance = f"The balance fell by {spent:g} credits meanwhile. "
+    else:
+        balance = "The balance did not move, which hints at no charge. "
     if entry.sent_at is not None and now - entry.sent_at >= PROBABLY_NOT_CREATED:
+        doubt = (
+            "Even after all this time it may have been charged"
+            if spent
+            else "After all this time it was probably never created"
+        )
         return (
-            f"{balance}After all this time it was probably never created. Tell the user; only if "
-            "they accept a possible second charge, repeat the paid call with this request_id and "
-            "confirm=true."
+            f"{balance}{doubt}. Tell the user; only if they accept a possible second charge, "
+            "repeat the paid call with this request_id and confirm=true."
         )
     later = (
         f"Later call {follow_up(entry.kind)} with this request_id: it resolves by itself if KIE "
@@ -167,16 +177,11 @@ def _after_unknown(entry: Entry, now: datetime) -> str:
     )
 
 
-def _balance_hint(entry: Entry) -> str:
-    """What the account's balance suggests; others may have spent from it meanwhile."""
+def _spent(entry: Entry) -> float | None:
+    """How far the balance fell while it was sent; a hint, for others may spend as well."""
     if entry.credits_before is None or entry.credits_after is None:
-        return ""
-    spent = entry.credits_before - entry.credits_after
-    if spent > 0:
-        return f"The balance fell by {spent:g} credits meanwhile. "
-    if spent == 0:
-        return "The balance did not move, which hints at no charge. "
-    return ""
+        return None
+    return entry.credits_before - entry.credits_after
 
 
 def _after_failure(entry: Entry, error: ErrorInfo | None) -> str:

@@ -1,8 +1,9 @@
-"""One SQLite file: WAL, fully synchronous, one thread, each change in one transaction."""
+"""One SQLite file: WAL, fully synchronous, one writer thread, each change in one transaction."""
 
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,38 +22,52 @@ T = TypeVar("T")
 
 class Database:
     """
-    Runs work on the file in a thread of its own; any number of processes may share the file.
+    Runs work on the file in two threads; any number of processes may share the file.
 
-    `path` names the file. Work that fails raises `LedgerError`, a task id that another row has
-    `TaskIdTakenError`.
+    One thread writes, the other reads, so that nobody who only looks waits for another process
+    to let go of the file. `path` names the file. Work that fails raises `LedgerError`, a task id
+    that another row has `TaskIdTakenError`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._connection: sqlite3.Connection | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="ledger reads")
+        self._of_thread = threading.local()
         self._identity: tuple[int, int] | None = None
         self._seen_version: int | None = None
 
     async def open(self) -> None:
         """Make the file if there is none, and bring its schema up to date."""
-        await self.read(self._open)
+        await self._run(self._writer, self._open)
+        await self._run(self._reader, self._open_for_reading)
 
     async def aclose(self) -> None:
         """Close the file after what was begun."""
-        await self.read(self._close)
-        self._thread.shutdown()
+        for thread in (self._reader, self._writer):
+            await self._run(thread, self._close)
+            thread.shutdown()
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """For work that runs in the thread."""
-        if self._connection is None:
+        """For work that runs in one of the threads."""
+        connection: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
+        if connection is None:
             raise LedgerError("The ledger is not open.")
-        return self._connection
+        return connection
 
     async def read(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run work in the thread."""
+        """Run work that changes nothing."""
+        return await self._run(self._reader, work, *args, **kwargs)
 
+    async def _run(
+        self,
+        thread: ThreadPoolExecutor,
+        work: Callable[P, T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         def in_thread() -> T:
             try:
                 return work(*args, **kwargs)
@@ -65,14 +80,14 @@ class Database:
                 ) from exc
 
         try:
-            done = asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+            done = asyncio.get_running_loop().run_in_executor(thread, in_thread)
         except RuntimeError as exc:  # a callback may come while the server ends
             raise LedgerError("The ledger is closed.") from exc
         return await done
 
     async def write(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run work in the thread, in one transaction.
+        Run work in one transaction.
 
         It is taken at once, so that two processes never both decide.
         """
@@ -89,11 +104,12 @@ class Database:
                     connection.execute("ROLLBACK")
             return result
 
-        return await self.read(in_transaction)
+        return await self._run(self._writer, in_transaction)
 
     async def moved_elsewhere(self) -> bool:
         """Whether another process has written since the last time this was asked."""
-        return await self.read(self._moved_elsewhere)
+        # On the connection that writes, or our own changes would count.
+        return await self._run(self._writer, self._moved_elsewhere)
 
     def _moved_elsewhere(self) -> bool:
         version = int(self.connection.execute("PRAGMA data_version").fetchone()[0])
@@ -106,24 +122,35 @@ class Database:
             # Made by hand so that no moment leaves the file readable to others.
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            with suppress(PermissionError):  # somebody else's, who may share it as they like
+                self.path.chmod(0o600)
         except OSError as exc:
             raise LedgerError(
                 f"The ledger at {self.path} cannot be made ({exc.strerror}). "
                 "Set KIE_HOME to a directory that can be written."
             ) from exc
-        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        connection.row_factory = sqlite3.Row
+        connection = self._connect()
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")
-        self._connection = connection
         self._identity = _identity(self.path)
         self._migrate()
 
+    def _open_for_reading(self) -> None:
+        self._connect().execute("PRAGMA query_only = ON")
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file for this thread."""
+        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        self._of_thread.connection = connection
+        return connection
+
     def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._of_thread.connection = None
 
     def _check_identity(self) -> None:
         """What is written to a file that was deleted or replaced would be lost."""

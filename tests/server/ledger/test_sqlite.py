@@ -1,8 +1,11 @@
 """What is special about the SQLite store."""
 
+import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 from tests.server.ledger.rows import intent, opened
 
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.anyio
 async def test_commits_are_fully_synchronous_and_logged_ahead(tmp_path: Path) -> None:
     database = Database(tmp_path / "ledger.db")
     await database.open()
-    settings = await database.read(
+    settings = await database.write(
         lambda: [
             database.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -99,3 +102,23 @@ async def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="not open"):
         await ledger.find("local", "x")
     await ledger.aclose()
+
+
+async def test_who_only_reads_does_not_wait_for_another_process_that_writes(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    await ledger.open()
+    first = await opened(ledger, intent())
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, anyio.fail_after(30):
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(opened(ledger, intent("r-2", prompt="a river")))
+        rows = await ledger.list("local", limit=10)
+        had_written = writing.done()
+        other.execute("ROLLBACK")
+        await writing
+    await ledger.aclose()
+
+    assert rows == [first.entry]
+    assert not had_written
