@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -32,15 +32,16 @@ async def _hooks(tmp_path: Path) -> AsyncGenerator[Hooks]:
 
 
 @pytest.fixture(name="said")
-def _said(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[logging.LogRecord]":
+def _said(monkeypatch: pytest.MonkeyPatch) -> "Iterator[asyncio.Queue[logging.LogRecord]]":
     """What the port logs, as it comes."""
     queue: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", queue.put_nowait)
     log = logging.getLogger("kie_runway.callbacks_port")
     monkeypatch.setattr(log, "handlers", [handler])
-    monkeypatch.setattr(log, "level", logging.INFO)
-    return queue
+    log.setLevel(logging.INFO)  # a mere attribute would leave what the logger has cached
+    yield queue
+    log.setLevel(logging.NOTSET)
 
 
 @asynccontextmanager

@@ -137,7 +137,7 @@ async def test_the_http_server_cuts_off_who_sends_half_a_head(
     monkeypatch.setattr(handler, "emit", said.put_nowait)
     log = logging.getLogger("kie_runway.http_app")
     monkeypatch.setattr(log, "handlers", [handler])
-    monkeypatch.setattr(log, "level", logging.INFO)
+    log.setLevel(logging.INFO)  # a mere attribute would leave what the logger has cached
     serving = asyncio.create_task(
         serve_http(StrictServer("http"), "127.0.0.1", 0, head_deadline_s=SOON_S)
     )
@@ -146,5 +146,6 @@ async def test_the_http_server_cuts_off_who_sends_half_a_head(
         is_cut = await is_cut_off(base, HALF)
         signal.raise_signal(signal.SIGTERM)
         await serving
+    log.setLevel(logging.NOTSET)
 
     assert is_cut
