@@ -56,7 +56,7 @@ IMPORTS: dict[str, set[str]] = {
     "ledger.base": {"models"},
     "ledger.database": {"errors", "ledger.migrations"},
     "ledger.entries": {"errors", "ledger.base", "ledger.database", "ledger.rows", "models"},
-    "ledger.migrations": set(),
+    "ledger.migrations": {"errors"},
     "ledger.rows": {"ledger.base", "models"},
     "ledger.snapshot": {"errors", "ledger.migrations", "ledger.sqlite"},
     "ledger.sqlite": {

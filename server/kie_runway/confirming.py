@@ -8,7 +8,7 @@ from typing import Final
 
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
-from kie_runway.errors import GenerationFailedError, KieError, LedgerError, TaskIdTakenError
+from kie_runway.errors import GenerationFailedError, KieError, TaskIdTakenError
 from kie_runway.ledger.base import Callback, Entry, Ledger, Transition
 from kie_runway.models import TaskState
 from kie_runway.pace import Pace
@@ -69,10 +69,8 @@ class Confirmer:
             try:
                 while await self._settle_next():
                     pass
-            except LedgerError:
+            except Exception:  # of the ledger or ours: the callback is due again
                 log.exception("could not settle a callback")
-            except Exception:
-                log.exception("confirming a callback broke off")
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_EVERY_S * self._pace.scale):
                     await self._arrived.wait()

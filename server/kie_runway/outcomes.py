@@ -69,39 +69,24 @@ class Outcomes:
             LedgerError: The ledger failed until the end.
         """
         now = self._clock.now()
+        expect = TaskState.SUBMITTING
+        # Once somebody else has the row, our news is none of its business.
+        owner: str | None = self._leases.owner
+        if state is not TaskState.UNKNOWN and await self._was_stranded(entry):
+            expect, owner, state = TaskState.UNKNOWN, None, TaskState.REJECTED
         changes: dict[str, Any] = {"owner": None, "lease_until": None}
         if state is not TaskState.QUEUED:
             changes["error"] = ErrorInfo.of(exc)
         if state is TaskState.REJECTED:
             changes["finished_at"] = now
-        if state is not TaskState.UNKNOWN and await self._was_stranded(entry):
-            changes |= {"error": ErrorInfo.of(exc), "finished_at": now}
-            return await self._commit(
-                entry,
-                Transition(
-                    entry.id,
-                    (TaskState.UNKNOWN,),
-                    TaskState.REJECTED,
-                    now,
-                    changes,
-                    _detail(exc),
-                ),
-            )
-        # Once somebody else has the row, our news is none of its business.
-        owner = self._leases.owner
         return await self._commit(
             entry,
-            Transition(
-                entry.id, (TaskState.SUBMITTING,), state, now, changes, _detail(exc), owner=owner
-            ),
+            Transition(entry.id, (expect,), state, now, changes, _detail(exc), owner=owner),
         )
 
     async def _was_stranded(self, entry: Entry) -> bool:
         """Whether others gave this very request up for lost, while this process was held up."""
-        try:
-            row = await self._ledger.get(entry.id)
-        except LedgerError:
-            return False
+        row = await self._row(entry)
         return row is not None and (row.state, row.sent_at) == (TaskState.UNKNOWN, entry.sent_at)
 
     async def _commit(self, entry: Entry, transition: Transition) -> Entry | None:
@@ -133,11 +118,15 @@ class Outcomes:
 
     async def _is_known(self, entry: Entry, task_id: str | None) -> bool:
         """Whether a callback was faster than the answer that it belongs to."""
-        try:
-            row = await self._ledger.get(entry.id)
-        except LedgerError:
-            return False
+        row = await self._row(entry)
         return task_id is not None and row is not None and row.task_id == task_id
+
+    async def _row(self, entry: Entry) -> Entry | None:
+        """The row as it stands, if the ledger can be read."""
+        try:
+            return await self._ledger.get(entry.id)
+        except LedgerError:
+            return None
 
 
 def _detail(exc: KieRunwayError) -> str:

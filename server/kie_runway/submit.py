@@ -240,15 +240,8 @@ class Submitter:
         balance = await self._balance()
         if balance is None or await self._spent_beside(entry):
             return None
-        unchanged = (TaskState.UNKNOWN,)
-        noted = Transition(
-            entry.id,
-            unchanged,
-            TaskState.UNKNOWN,
-            self._clock.now(),
-            {"credits_after": balance},
-            f"balance {balance:g}",
-        )
+        changes, detail = {"credits_after": balance}, f"balance {balance:g}"
+        noted = Transition.remark(entry.id, changes, detail, at=self._clock.now())
         try:
             return await self._ledger.transition(noted)
         except LedgerError:

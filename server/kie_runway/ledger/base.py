@@ -166,6 +166,13 @@ class Transition:
         doubtful = (TaskState.SUBMITTING, TaskState.UNKNOWN)
         return cls(entry_id, doubtful, TaskState.WAIT, now, changes, detail)
 
+    @classmethod
+    def remark(
+        cls, entry_id: int, changes: Mapping[str, Any], detail: str, *, at: datetime
+    ) -> "Transition":
+        """Something was learned of an `unknown` row, which stays `unknown`."""
+        return cls(entry_id, (TaskState.UNKNOWN,), TaskState.UNKNOWN, at, changes, detail)
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import ParamSpec, TypeVar
 
 from kie_runway.errors import LedgerError, TaskIdTakenError
-from kie_runway.ledger.migrations import MIGRATIONS
+from kie_runway.ledger.migrations import MIGRATIONS, schema_version
 
 BUSY_TIMEOUT_S = 10.0  # several server processes share one file on a desktop
 
@@ -164,12 +164,7 @@ class Database:
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > len(MIGRATIONS):
-                raise LedgerError(
-                    f"The ledger at {self.path} was written by a newer version; upgrade first."
-                )
-            for step in MIGRATIONS[version:]:
+            for step in MIGRATIONS[schema_version(connection, self.path) :]:
                 for statement in step.split(";"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -4,8 +4,12 @@ The schema's history: numbered steps, run at open in one transaction.
 Never edit a step that was released; append one.
 """
 
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
+
+from kie_runway.errors import LedgerError
 
 MIGRATIONS: Final[Sequence[str]] = (
     # 1: intents and their events
@@ -83,3 +87,16 @@ MIGRATIONS: Final[Sequence[str]] = (
     CREATE INDEX callbacks_due ON callbacks (due_at) WHERE due_at IS NOT NULL;
     """,
 )
+
+
+def schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """
+    How many of the steps a ledger has behind it.
+
+    Raises:
+        LedgerError: It has some that this program does not know.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise LedgerError(f"The ledger at {path} was written by a newer version; upgrade first.")
+    return version

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.migrations import MIGRATIONS
+from kie_runway.ledger.migrations import schema_version
 from kie_runway.ledger.sqlite import SqliteLedger
 
 
@@ -59,9 +59,5 @@ def _copied(path: Path, copy: Path) -> bool:
 
 def _copy(path: Path, copy: Path, options: str = "") -> None:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro{options}", uri=True)) as connection:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(MIGRATIONS):
-            raise LedgerError(
-                f"The ledger at {path} was written by a newer version; upgrade first."
-            )
+        schema_version(connection, path)
         connection.execute("VACUUM INTO ?", (str(copy),))

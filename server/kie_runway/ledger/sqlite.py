@@ -79,7 +79,9 @@ class SqliteLedger:
         return await self._commit(self._take_turn, entry_id, limit, now, columns)
 
     async def extend_leases(self, owner: str, until: datetime) -> None:
-        await self._database.write(self._extend_leases, owner, until)
+        held = "WHERE state = 'submitting' AND owner = ?"
+        if await self._database.read(self._rows.one, held, owner) is not None:
+            await self._database.write(self._extend_leases, owner, until)
 
     async def transition(self, transition: Transition) -> Entry | None:
         return await self._commit(self._rows.change, transition)
@@ -228,17 +230,8 @@ class SqliteLedger:
 
     def _supersede(self, earlier: Entry, intent: Intent, now: datetime) -> Entry:
         """A new row in place of one whose outcome stays unknown; a late callback still finds it."""
-        unchanged = (TaskState.UNKNOWN,)
-        self._rows.change(
-            Transition(
-                earlier.id,
-                unchanged,
-                TaskState.UNKNOWN,
-                now,
-                {"superseded_at": now},
-                "superseded: the user accepts a possible second charge",
-            )
-        )
+        word = "superseded: the user accepts a possible second charge"
+        self._rows.change(Transition.remark(earlier.id, {"superseded_at": now}, word, at=now))
         entry = _queued(replace(intent, request_id=earlier.request_id), now)
         return self._rows.insert(replace(entry, supersedes=earlier.id))
 
@@ -321,16 +314,8 @@ class SqliteLedger:
         adopted = self._rows.one("WHERE account = ? AND task_id = ?", lost.account, task_id)
         if lost.state is not TaskState.UNKNOWN or adopted is None or adopted.fingerprint:
             return None
-        self._rows.change(
-            Transition(
-                lost.id,
-                (TaskState.UNKNOWN,),
-                TaskState.UNKNOWN,
-                now,
-                {"superseded_at": lost.superseded_at or now},
-                "joined: its task had been adopted",
-            )
-        )
+        changes, word = {"superseded_at": lost.superseded_at or now}, "joined: its task was adopted"
+        self._rows.change(Transition.remark(lost.id, changes, word, at=now))
         values: dict[str, Any] = {"supersedes": lost.id}
         if lost.superseded_at is None:  # else a newer row has the name already
             names = ("request_id", "fingerprint", "arguments", "credits", "created_at")
