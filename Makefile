@@ -3,14 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 NODE_TOOLS := tests/node/node_modules
+FRAMEWORKS := build/frameworks
+REQUIREMENTS := tests/frameworks/requirements
 
-.PHONY: demo test lint wheel bench conformance journeys faults docs clean
+.PHONY: demo test lint wheel bench tokens conformance journeys frameworks faults docs clean
 
 demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --ignore tests/journeys --ignore tests/faults
+	$(BIN)/python -m pytest --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .
@@ -35,6 +37,11 @@ conformance: $(VENV)/.tested $(NODE_TOOLS)/.installed
 journeys: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m pytest tests/journeys
 
+# The examples, each with its framework in an environment of its own, for they exclude each other.
+frameworks: $(VENV)/.tested $(FRAMEWORKS)/ai-sdk/.installed \
+		$(patsubst $(REQUIREMENTS)/%.txt,$(FRAMEWORKS)/%/.installed,$(wildcard $(REQUIREMENTS)/*.txt))
+	$(BIN)/python -m pytest tests/frameworks
+
 # Proves the referee, then lets everything go wrong and rewrites docs/reliability.md: under 25
 # minutes on two cores.
 faults: $(VENV)/.tested
@@ -43,6 +50,10 @@ faults: $(VENV)/.tested
 
 bench: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
+
+# What a model pays for tools, results and a journey; fails above a target, rewrites docs/comparison.md.
+tokens: $(VENV)/.tested $(NODE_TOOLS)/.installed
+	$(BIN)/python -m tests.bench --tokens
 
 # Rewrites the generated tables of the README; `make test` checks them.
 docs: $(VENV)/.tested
@@ -60,6 +71,17 @@ $(VENV)/.tested: $(VENV)/.installed
 
 $(NODE_TOOLS)/.installed: tests/node/package.json
 	npm install --prefix tests/node --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+
+$(FRAMEWORKS)/ai-sdk/.installed: $(REQUIREMENTS)/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+
+$(FRAMEWORKS)/%/.installed: $(REQUIREMENTS)/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
 clean:

@@ -54,9 +54,16 @@ def settings_for(url: str, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, era: Era = "auto") -> AsyncGenerator["Agent"]:
-    """An agent connected to a fresh server; leaving ends the server, as a restart would."""
-    async with Client(create_server(settings, pace=QUICK), mode=era) as client:
+async def connect(settings: Settings, era: Era = "auto", **options: Any) -> AsyncGenerator["Agent"]:
+    """
+    An agent connected to a fresh server; leaving ends the server, as a restart would.
+
+    Args:
+        settings: Of the server.
+        era: Of the protocol.
+        options: What the client can do.
+    """
+    async with Client(create_server(settings, pace=QUICK), mode=era, **options) as client:
         yield Agent(client)
 
 

@@ -18,7 +18,10 @@ PACKAGES = {
 }
 
 # Modules of kie_runway that a tool may name; all of them import only what listing tools needs.
-FOR_TOOLS = {"addresses", "app", "errors", "ledger.base", "models", "sdk", "shown"}
+FOR_TOOLS = {
+    *("addresses", "app", "budget", "errors", "given", "ledger.base", "models", "prices", "sdk"),
+    *("settings", "shown", "task_extension"),
+}
 # Every module of kie_runway and what it names, also inside functions and for types alone.
 IMPORTS: dict[str, set[str]] = {
     "__init__": set(),
@@ -27,11 +30,12 @@ IMPORTS: dict[str, set[str]] = {
     "agenda": {"rate"},
     "answers": {"errors"},
     "app": {
-        *("client", "clock", "finder", "ledger.base", "media", "pace", "saving", "settings"),
-        *("submit", "tracker", "webhooks"),
+        *("client", "clock", "finder", "ledger.base", "media", "news", "pace", "saving"),
+        *("settings", "sheets", "submit", "tracker", "uploading", "webhooks"),
     },
     "argument_errors": set(),
     "autosave": {"clock", "errors", "ledger.base", "models", "saving"},
+    "budget": {"errors", "models", "prices", "shown"},
     "callbacks_port": {"hooks_app", "hosting", "http_app", "sdk", "webhooks"},
     "cli": {"commands", "serving"},
     "client": {"answers", "errors", "exchange", "models", "redaction", "values", "wire"},
@@ -40,6 +44,7 @@ IMPORTS: dict[str, set[str]] = {
     "confirming": {
         *("client", "clock", "errors", "ledger.base", "models", "pace", "tracker", "updates"),
     },
+    "contact_sheet": {"frames"},
     "demo": set(),
     "errors": set(),
     "exchange": {"answers", "values"},
@@ -47,7 +52,9 @@ IMPORTS: dict[str, set[str]] = {
     "fetch": {"addresses", "errors"},
     "finder": {"client", "clock", "errors", "ledger.base", "models", "updates"},
     "folder": set(),
+    "frames": {"mp4"},
     "following": {"clock", "errors", "ledger.base", "medians", "models", "pace"},
+    "given": {"models"},
     "hooks_app": {"errors", "signature", "webhooks"},
     "hosting": set(),
     "http_app": {"hooks_app", "hosting", "sdk", "signals", "webhooks"},
@@ -61,19 +68,26 @@ IMPORTS: dict[str, set[str]] = {
     "ledger.snapshot": {"errors", "ledger.migrations", "ledger.sqlite"},
     "ledger.sqlite": {
         *("errors", "ledger.base", "ledger.database", "ledger.entries", "ledger.rows"),
-        *("ledger.sqlite_inbox", "models"),
+        *("ledger.sqlite_inbox", "ledger.sqlite_intents", "ledger.sqlite_sends", "models"),
     },
     "ledger.sqlite_inbox": {"ledger.base", "ledger.database", "ledger.rows", "models"},
+    "ledger.sqlite_intents": {
+        *("errors", "ledger.base", "ledger.entries", "ledger.rows", "ledger.sqlite_sends"),
+        "models",
+    },
+    "ledger.sqlite_sends": {"budget", "errors", "ledger.base", "ledger.database", "ledger.rows"},
     "lines": set(),
     "logs": {"redaction"},
-    "media": {"errors", "fetch", "folder", "mp4"},
+    "media": {"errors", "fetch", "folder", "media_types", "mp4"},
+    "media_types": {"mp4"},
     "medians": {"ledger.base", "models"},
     "models": {"errors"},
     "mp4": set(),
+    "news": {"errors", "ledger.base", "models", "tracker"},
     "opening": {
         *("app", "autosave", "client", "clock", "confirming", "fetch", "finder", "leases"),
-        *("ledger.base", "ledger.sqlite", "media", "pace", "rescue", "saving", "settings"),
-        *("submit", "tracker", "webhooks"),
+        *("ledger.base", "ledger.sqlite", "media", "news", "pace", "rescue", "saving", "settings"),
+        *("sheets", "submit", "tracker", "uploading", "webhooks"),
     },
     "outcomes": {"clock", "errors", "leases", "ledger.base", "models", "rescue"},
     "pace": set(),
@@ -81,6 +95,7 @@ IMPORTS: dict[str, set[str]] = {
     "rate": set(),
     "redaction": set(),
     "rescue": {"ledger.base", "models"},
+    "roots": {"errors", "models"},
     "sandboxed": {"pace", "settings"},
     "saving": {"client", "clock", "errors", "ledger.base", "media", "models"},
     "sdk": {"argument_errors", "errors", "models"},
@@ -89,6 +104,9 @@ IMPORTS: dict[str, set[str]] = {
         *("http_app", "logs", "pace", "redaction", "sandboxed", "server", "settings", "stdio"),
     },
     "settings": set(),
+    "sheets": {
+        *("contact_sheet", "errors", "fetch", "folder", "ledger.base", "models", "mp4", "roots"),
+    },
     "shown": {"errors", "ledger.base", "models"},
     "signals": set(),
     "signature": set(),
@@ -97,12 +115,14 @@ IMPORTS: dict[str, set[str]] = {
         *("client", "clock", "errors", "leases", "ledger.base", "models", "outcomes", "prices"),
         *("rescue", "webhooks"),
     },
+    "task_extension": set(),
     "task_report": {"errors", "ledger.base", "ledger.snapshot", "models", "shown"},
     "tracker": {
         *("agenda", "client", "clock", "errors", "failures", "following", "ledger.base", "medians"),
         *("models", "pace", "rate", "updates"),
     },
     "updates": {"clock", "failures", "ledger.base", "models", "wire"},
+    "uploading": {"client", "clock", "errors", "given", "media_types", "models", "roots"},
     "values": {"models", "redaction"},
     "webhooks": {"clock", "ledger.base", "signature", "values"},
     "wire": {"errors", "models", "redaction", "values"},
@@ -193,7 +213,10 @@ def test_only_the_http_core_and_downloads_use_httpx() -> None:
 
 
 def test_only_one_module_names_private_parts_of_the_sdk() -> None:
-    private = ("._tool_manager", "._lowlevel_server", "._resource_manager", "._prompt_manager")
+    private = (
+        *("._tool_manager", "._lowlevel_server", "._resource_manager", "._prompt_manager"),
+        *("._connection", '"_connection"', "._subscriptions"),
+    )
     users = {
         path.stem
         for folder in (SERVER, TOOLS)

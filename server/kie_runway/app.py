@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from kie_runway.client import KieClient
     from kie_runway.clock import Clock
     from kie_runway.finder import Finder
-    from kie_runway.ledger.base import Ledger
+    from kie_runway.ledger.base import Entry, Ledger
     from kie_runway.media import Thumbnail
+    from kie_runway.news import News
     from kie_runway.saving import Saver
+    from kie_runway.sheets import Sheets
     from kie_runway.submit import Submitter
     from kie_runway.tracker import Tracker
+    from kie_runway.uploading import Uploader
     from kie_runway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -35,13 +38,18 @@ class App:
     ledger: "Ledger"
     client: "KieClient"
     submitter: "Submitter"
+    uploader: "Uploader"
     finder: "Finder"
     tracker: "Tracker"
+    news: "News"
     webhooks: "Webhooks"
     saver: "Saver"
+    saved: "Callable[[Entry], Awaitable[Entry]] | None"
+    """Waits for a video that is being saved unasked; None: that happens to none."""
+    sheets: "Sheets"
     thumbnail: "Callable[[str], Awaitable[Thumbnail | None]]"
     shown: set[int]
-    """Rows whose thumbnail an agent has already been given: tokens are paid once."""
+    """Rows whose picture an agent has already been given: tokens are paid once."""
 
 
 class Services:

@@ -23,9 +23,9 @@ def _explain(error: ErrorDetails, known: Collection[str]) -> str:
     limits = error.get("ctx", {})
     match error["type"]:
         case "missing":
-            return f"`{name}` is missing: it is required."
+            return missing_argument(name)
         case "extra_forbidden":
-            return _unknown(name, known)
+            return unknown_argument(name, known, "tool")
         case "literal_error" | "enum":
             return f"`{name}` must be {limits['expected']}."
         # Bounds behind a validator of our own are pydantic's general ones, without "string_".
@@ -53,9 +53,15 @@ def _explain(error: ErrorDetails, known: Collection[str]) -> str:
             return f"`{name}` {error['msg'].removeprefix('Value error, ')}."
 
 
-def _unknown(name: str, known: Collection[str]) -> str:
+def missing_argument(name: str) -> str:
+    """What to say where an argument is not given."""
+    return f"`{name}` is missing: it is required."
+
+
+def unknown_argument(name: str, known: Collection[str], of: str) -> str:
+    """What to say of an argument that a tool or prompt does not take."""
     # Only a name that looks like one is repeated; anything else may be the user's data.
     shown = f"`{name}`" if name.isidentifier() and len(name) <= 40 else "One name"
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(known) or 'none'}."
-    return f"{shown} is not an argument of this tool: {hint}"
+    return f"{shown} is not an argument of this {of}: {hint}"

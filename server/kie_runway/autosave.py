@@ -38,6 +38,7 @@ class Autosaver:
         self._clock = clock
         self._due = asyncio.Event()
         self._not_before: dict[int, datetime] = {}  # rows that failed
+        self._tried: dict[int, asyncio.Event] = {}  # rows that somebody waits for
         # A scope of anyio's and no bare task: its cancelling waits for the thread that writes.
         self._scope = anyio.CancelScope()
         self._running: list[asyncio.Task[None]] = []
@@ -53,9 +54,33 @@ class Autosaver:
         self._scope.cancel()
         await asyncio.gather(*self._running)
 
+    async def saved(self, entry: Entry) -> Entry:
+        """
+        The row of a success once this process has saved its video, or failed to.
+
+        That may take long, or for ever where another process saves it: set a limit.
+
+        Raises:
+            LedgerError: The row cannot be read.
+        """
+        tried = self._tried.setdefault(entry.id, asyncio.Event())
+        row = await self._ledger.get(entry.id) or entry
+        if row.file is not None or entry.id in self._not_before:
+            self._release(entry.id)
+            return row
+        await tried.wait()
+        return await self._ledger.get(entry.id) or row
+
     def _changed(self, entry: Entry) -> None:
-        if entry.state is TaskState.SUCCESS and entry.file is None:
+        if entry.state is not TaskState.SUCCESS or entry.file is not None:
+            self._release(entry.id)
+        else:
             self._due.set()
+
+    def _release(self, entry_id: int) -> None:
+        tried = self._tried.pop(entry_id, None)
+        if tried is not None:
+            tried.set()
 
     async def _run(self) -> None:
         with self._scope:
@@ -95,6 +120,7 @@ class Autosaver:
             await self._saver.save(entry)
         except Exception as exc:
             self._not_before[entry.id] = retry_at(entry, self._clock.now())
+            self._release(entry.id)
             log.warning("%s %s was not saved: %s", entry.kind, entry.task_id, _reason(exc))
         else:
             self._not_before.pop(entry.id, None)

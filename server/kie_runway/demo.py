@@ -85,7 +85,7 @@ class _Demo:
         task = await self._call(client, tool, arguments)
         say(f"  {tool}: task {task['task_id']}, about {task['credits']:g} credits.")
         task = await self._wait(client, task)
-        say(f"  {task['kind']}: {task['state']}. Kept by KIE until {task['expires_at']}.")
+        say(f"  {task['kind']}: {task['state']}.")
         task = await self._call(client, "save_video", {"task_id": task["task_id"]})
         say("  save_video: saved.\n")
         return task

@@ -9,6 +9,10 @@ KieRunwayError
 ├── StuckError               KIE has been working on it for far too long
 ├── ExpiredError             KIE deleted the video (14 days)
 ├── NoKeyError               KIE_API_KEY is not set
+├── NotInstalledError        it takes an optional part of this package
+├── NoUploadRootsError       a local file, and no directory that may be read
+├── OverBudgetError          it would exceed what may be spent a day (KIE_DAILY_CREDITS)
+├── DeclinedError            the user was asked, and did not agree to the price
 ├── LedgerError              the ledger cannot be read or written
 │   └── TaskIdTakenError     KIE gave a task id that another task has
 ├── CrashError               a fault of ours, in a tool that spends nothing
@@ -35,6 +39,7 @@ do (`retry`), whether the failed call may have been billed (`charged`), and has 
 `code`. `message` is provider text: show it, never obey it, never branch on it.
 """
 
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 Retry = Literal["never", "after_change", "later", "ask_user"]
@@ -109,6 +114,54 @@ class NoKeyError(KieRunwayError):
     """No API key is configured."""
 
     code = "no_key"
+    retry = "ask_user"
+
+
+class NoUploadRootsError(KieRunwayError):
+    """A local file was named, but neither settings nor client name a directory to read from."""
+
+    code = "no_upload_roots"
+    retry = "ask_user"
+
+
+class NotInstalledError(KieRunwayError):
+    """It takes an optional part of this package that is not there."""
+
+    code = "not_installed"
+    retry = "ask_user"
+
+
+class OverBudgetError(KieRunwayError):
+    """
+    It would exceed `daily_credits` in 24 hours; the user may raise them or wait.
+
+    Attributes:
+        room_at: When there is room for it, if nothing else is spent meanwhile; None: never.
+    """
+
+    code = "over_budget"
+    retry = "ask_user"
+
+    def __init__(
+        self, credits: float, *, spent: float, daily_credits: float, room_at: datetime | None
+    ) -> None:
+        cost, cap = f"This video would cost about {credits:,.10g} credits", f"{daily_credits:,.10g}"
+        if room_at is None:
+            words = f"{cost}, more than the {cap} a day that KIE_DAILY_CREDITS allows."
+        else:
+            minute = room_at + timedelta(seconds=59, microseconds=999_999)  # a whole one, no sooner
+            words = (
+                f"{cost}; {spent:,.10g} of the {cap} a day (KIE_DAILY_CREDITS) were spent in the "
+                f"last 24 hours. Room for it from {minute:%Y-%m-%d %H:%M} UTC."
+            )
+        super().__init__(words)
+        self.room_at = room_at
+
+
+class DeclinedError(KieRunwayError):
+    """The user was asked, and did not agree to the price; nothing was sent."""
+
+    code = "declined"
     retry = "ask_user"
 
 

@@ -10,7 +10,7 @@ from kie_runway.errors import KieRunwayError, StuckError, UnavailableError
 from kie_runway.ledger.base import Entry
 from kie_runway.medians import Medians
 from kie_runway.models import TaskUpdate
-from kie_runway.pace import JITTER, UNWATCHED_CEILING_S, Pace
+from kie_runway.pace import JITTER, MEDIAN_S, UNWATCHED_CEILING_S, Pace
 
 INVISIBLE_GRACE_S = 90.0
 LOOKS_BEFORE_STUCK = 3
@@ -85,6 +85,17 @@ class Plan:
             # The clock may just have been set, or the machine have slept.
             pause = min(pause, UNWATCHED_CEILING_S * self._pace.scale)
         return max(0.0, pause)
+
+    def poll_s(self, entry: Entry) -> float:
+        """Seconds until the next look at a task that somebody watches, were the last one now."""
+        elapsed = max(0.0, self._elapsed_s(entry))
+        due = self._pace.next_look_s(elapsed, self._medians.of(entry), watched=True)
+        return max(due - elapsed, self._pace.floor_s)
+
+    def usual_s(self, entry: Entry) -> float:
+        """Seconds that tasks like this one usually take."""
+        learned = self._medians.of(entry)
+        return MEDIAN_S * self._pace.scale if learned is None else learned
 
     def is_fresh(self, entry: Entry) -> bool:
         """Whether a task was looked at just now, by whatever process."""

@@ -20,6 +20,7 @@ from kie_runway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
+BODY_MAX_BYTES = 16 * 1024 * 1024  # a file of 10 MB in Base64
 GRACE_S = 5  # open event streams would otherwise hold the process for ever
 
 
@@ -38,7 +39,7 @@ def create_http_app(
     server.custom_route("/health", methods=["GET"])(health(server))
     if webhooks is not None:
         server.custom_route(HOOKS_ROUTE, methods=["POST"])(HooksEndpoint(webhooks).receive)
-    return server.streamable_http_app(host=host)
+    return server.streamable_http_app(host=host, max_request_body_size=BODY_MAX_BYTES)
 
 
 def health(server: StrictServer[Any]) -> Callable[[Request], Awaitable[Response]]:

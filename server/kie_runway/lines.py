@@ -25,6 +25,12 @@ def is_answer(line: str) -> bool:
     return _ANSWER.match(line) is not None
 
 
+def is_handshake(line: str) -> bool:
+    """Whether a line opens a connection of the era before 2026-07-28."""
+    message = read_message(line)
+    return isinstance(message, t.JSONRPCRequest) and message.method == "initialize"
+
+
 def refusal(line: str) -> str | None:
     """
     The error to answer a line with that is no message, so that nobody waits in vain.

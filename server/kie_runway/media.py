@@ -21,6 +21,7 @@ from anyio.to_thread import run_sync
 from kie_runway.errors import DownloadError, StorageError
 from kie_runway.fetch import Fetcher
 from kie_runway.folder import Folder
+from kie_runway.media_types import image_type
 from kie_runway.mp4 import is_whole_mp4, looks_like_mp4
 
 VIDEO_MAX_BYTES = 512 * 1024 * 1024
@@ -233,22 +234,12 @@ async def thumbnail(fetcher: Fetcher, url: str) -> Thumbnail | None:
         data = await fetcher.fetch_bytes(url, max_bytes=max_bytes, timeout_s=THUMBNAIL_TIMEOUT_S)
     except DownloadError:
         return None
-    mime_type = _mime_type(data)
+    mime_type = image_type(data)
     if mime_type is None:
         return None
     if len(data) <= THUMBNAIL_MAX_BYTES:
         return Thumbnail(data, mime_type)
     return await run_sync(_shrink, data)
-
-
-def _mime_type(data: bytes) -> str | None:
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
 
 
 def _shrink(data: bytes) -> Thumbnail | None:

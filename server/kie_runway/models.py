@@ -13,10 +13,12 @@ from kie_runway.errors import BadInputError, Charged, KieRunwayError, Retry
 PROMPT_MAX_CHARS = 1800  # contract §3; an upstream message speaks of 2048, the stricter one holds
 URL_MAX_CHARS = 8192  # signed addresses are long
 WATERMARK_MAX_CHARS = 100
+FILE_URI = "file://"
 REQUEST_ID_MAX_CHARS = 128
 TASK_ID_MAX_CHARS = 200
 SEED_MAX = 2**32 - 1  # Runway's own Aleph; KIE documents no range (contract §5)
 RESULT_LIFETIME_DAYS = 14  # contract §11
+RECENT_TASKS = 20  # in `kie://tasks`
 PROBABLY_NOT_CREATED = timedelta(minutes=45)  # what stays `unknown` for so long
 
 Quality = Literal["720p", "1080p"]
@@ -109,9 +111,13 @@ def _printable(text: str) -> str:
     return text
 
 
-def _web_address(text: str) -> str:
+def _media_address(text: str) -> str:
+    if text.startswith(FILE_URI):
+        return text  # looked at when the file is opened
     if not text.startswith(("https://", "http://")):
-        raise PydanticCustomError("url", "must be a public http(s) URL")
+        raise PydanticCustomError(
+            "url", "must be a public http(s) URL or a local file:// URI; upload_file takes paths"
+        )
     if not text.isprintable() or " " in text:
         raise PydanticCustomError("url", "contains spaces or control characters: encode them")
     return text
@@ -120,7 +126,7 @@ def _web_address(text: str) -> str:
 Text = Annotated[str, AfterValidator(_clean)]
 Prompt = Annotated[Text, Field(min_length=1, max_length=PROMPT_MAX_CHARS)]
 Watermark = Annotated[Text, Field(max_length=WATERMARK_MAX_CHARS)]
-WebAddress = Annotated[str, AfterValidator(_web_address), Field(max_length=URL_MAX_CHARS)]
+MediaAddress = Annotated[str, AfterValidator(_media_address), Field(max_length=URL_MAX_CHARS)]
 RequestId = Annotated[
     str, AfterValidator(_printable), Field(min_length=1, max_length=REQUEST_ID_MAX_CHARS)
 ]
@@ -136,18 +142,26 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: ClassVar[TaskKind]
+    media: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def local_files(self) -> Mapping[str, str]:
+        """The arguments that are `file://` URIs; until they are uploaded, nothing can be sent."""
+        given = {name: getattr(self, name) for name in self.media}
+        return {name: uri for name, uri in given.items() if uri and uri.startswith(FILE_URI)}
 
 
 class GenerateRequest(_Request):
     """Text to video, or image to video when `image_url` is set (contract §3)."""
 
     kind: ClassVar[TaskKind] = TaskKind.GENERATE
+    media: ClassVar[tuple[str, ...]] = ("image_url",)
 
     prompt: Prompt
     duration: Literal[5, 10] = 5
     quality: Quality = "720p"
     aspect_ratio: AspectRatio | None = None
-    image_url: WebAddress | None = None
+    image_url: MediaAddress | None = None
     watermark: Watermark | None = None
 
     @model_validator(mode="after")
@@ -176,12 +190,13 @@ class AlephRequest(_Request):
     """A restyled video (contract §5). KIE documents no limit for the prompt."""
 
     kind: ClassVar[TaskKind] = TaskKind.ALEPH
+    media: ClassVar[tuple[str, ...]] = ("video_url", "reference_image_url")
 
     prompt: Prompt
-    video_url: WebAddress
+    video_url: MediaAddress
     aspect_ratio: AlephAspectRatio | None = None
     seed: Seed | None = None
-    reference_image_url: WebAddress | None = None
+    reference_image_url: MediaAddress | None = None
     watermark: Watermark | None = None
     upload_cn: bool = False
 
@@ -259,7 +274,7 @@ class ErrorInfo(BaseModel):
 
 
 class Task(BaseModel):
-    """A task as every tool returns it. Times are UTC, ISO 8601."""
+    """What to go on with; `kie://tasks/{id}` has every field. Times are UTC, ISO 8601."""
 
     task_id: Annotated[str | None, Field(description="KIE's id, once known.")] = None
     request_id: str
@@ -272,9 +287,9 @@ class Task(BaseModel):
     video_url: str | None = None
     thumbnail_url: str | None = None
     file: Annotated[str | None, Field(description="Where it is saved.")] = None
-    created_at: datetime
+    created_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     deduplicated: Annotated[bool | None, Field(description="An earlier call's task.")] = None
     error: ErrorInfo | None = None
-    next: Annotated[str, Field(description="What to do now.")]
+    next: Annotated[str | None, Field(description="What to do now.")] = None

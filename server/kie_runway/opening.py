@@ -15,12 +15,15 @@ from kie_runway.leases import Leases
 from kie_runway.ledger.base import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.media import VideoStore, thumbnail
+from kie_runway.news import News
 from kie_runway.pace import Pace
 from kie_runway.rescue import Rescue
 from kie_runway.saving import Saver
 from kie_runway.settings import Settings
+from kie_runway.sheets import Sheets
 from kie_runway.submit import Submitter
 from kie_runway.tracker import Tracker
+from kie_runway.uploading import Uploader
 from kie_runway.webhooks import Webhooks
 
 
@@ -33,7 +36,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         LedgerError: The ledger cannot be opened.
     """
     clock = Clock()
-    ledger = SqliteLedger(settings.ledger_path)
+    ledger = SqliteLedger(settings.ledger_path, daily_credits=settings.daily_credits)
     client = KieClient(
         settings.api_key,
         api_url=settings.api_url,
@@ -42,6 +45,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     )
     fetcher = Fetcher(trusted_hosts=settings.trusted_hosts, user_agent=settings.user_agent)
     tracker = Tracker(ledger, client, clock=clock, pace=pace)
+    news = News(LOCAL_ACCOUNT, ledger, tracker)
     confirmer = Confirmer(ledger, client, tracker, clock=clock, pace=pace)
     rescue = Rescue(settings.ledger_path.with_suffix(".rescue"))
     leases = Leases(ledger, clock, rescue)
@@ -55,6 +59,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     )
     saver = Saver(ledger, client, VideoStore(settings.videos_dir, fetcher), clock)
     autosaver = Autosaver(ledger, saver, clock)
+    sheets = Sheets(settings.home_dir / "frames", fetcher)
     async with AsyncExitStack() as stack:
         # Closed in reverse: sending ends first, for what it learns has to reach the ledger.
         stack.push_async_callback(ledger.aclose)
@@ -62,6 +67,8 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         stack.push_async_callback(client.aclose)
         stack.push_async_callback(tracker.aclose)
         await tracker.start()
+        stack.push_async_callback(news.aclose)
+        news.start()
         stack.push_async_callback(confirmer.aclose)
         confirmer.start()
         stack.push_async_callback(leases.aclose)
@@ -70,6 +77,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         if settings.autosave:
             stack.push_async_callback(autosaver.aclose)
             autosaver.start()
+        stack.push_async_callback(sheets.aclose)
         yield App(
             account=LOCAL_ACCOUNT,
             settings=settings,
@@ -77,12 +85,16 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
             ledger=ledger,
             client=client,
             submitter=submitter,
+            uploader=Uploader(client, clock, settings.upload_roots),
             finder=Finder(ledger, client, clock),
             tracker=tracker,
+            news=news,
             webhooks=Webhooks(
                 ledger.inbox, keys=settings.webhook_keys, clock=clock, arrived=confirmer.wake
             ),
             saver=saver,
+            saved=autosaver.saved if settings.autosave else None,
+            sheets=sheets,
             thumbnail=partial(thumbnail, fetcher),
             shown=set(),
         )

@@ -7,14 +7,15 @@ upgrade moves one.
 
 import logging
 import secrets
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
 import mcp.types as t
 from mcp import MCPError
-from mcp.server import MCPServer, NotificationOptions
+from mcp.server import MCPServer, NotificationOptions, ServerRequestContext
+from mcp.server.connection import Connection
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import (
@@ -24,14 +25,16 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedResourceError,
     UnexpectedToolError,
 )
+from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.tools import Tool
 from pydantic import AnyUrl, BaseModel, ConfigDict, JsonValue, ValidationError
 
-from kie_runway.argument_errors import explain_arguments
+from kie_runway.argument_errors import explain_arguments, missing_argument, unknown_argument
 from kie_runway.errors import (
     BadInputError,
     Charged,
     CrashError,
+    DeclinedError,
     KieRunwayError,
     PaidCrashError,
     UnknownTaskError,
@@ -42,6 +45,14 @@ log = logging.getLogger(__name__)
 
 
 T = TypeVar("T")
+Complete = Callable[..., Awaitable[t.Completion | None]]
+Subscribe = Callable[[Connection, str], Awaitable[None]]
+Listen = Callable[
+    [ServerRequestContext[Any, Any], t.SubscriptionsListenRequestParams],
+    Awaitable[t.SubscriptionsListenResult],
+]
+CONNECTION = "_connection"  # of a session
+NO_SUCH_RESOURCE = "Unknown resource; resources/list and resources/templates/list name them."
 
 
 class StrictServer(MCPServer[T]):
@@ -60,7 +71,7 @@ class StrictServer(MCPServer[T]):
         if tool is None:
             raise MCPError(t.INVALID_PARAMS, "Unknown tool; tools/list names them.")
         try:
-            return await super().call_tool(name, arguments, context)
+            return await super().call_tool(name, _whole(arguments), context)
         except ToolError as exc:
             cause = exc.__cause__
             if isinstance(cause, KieRunwayError):
@@ -70,6 +81,10 @@ class StrictServer(MCPServer[T]):
             if isinstance(cause, ValidationError):
                 known = tool.fn_metadata.arg_model.model_fields
                 return error_result(BadInputError(explain_arguments(cause, known)))
+            if tool.resolved_params and isinstance(cause, ToolError):  # no tool here raises it
+                return error_result(
+                    DeclinedError("The client's answer to a question is of no use; nothing began.")
+                )
             raise ToolError(str(exc).removeprefix(f"Error executing tool {name}: ")) from cause
 
     async def get_prompt(
@@ -82,11 +97,40 @@ class StrictServer(MCPServer[T]):
         Render a prompt.
 
         Raises:
-            MCPError: -32602, there is no such prompt.
+            MCPError: -32602, there is no such prompt or its arguments break a rule; -32603, a
+                fault of ours.
         """
-        if self._prompt_manager.get_prompt(name) is None:
+        prompt = self._prompt_manager.get_prompt(name)
+        if prompt is None:
             raise MCPError(t.INVALID_PARAMS, "Unknown prompt; prompts/list names them.")
-        return await super().get_prompt(name, arguments, context)
+        known = [argument.name for argument in prompt.arguments or ()]
+        if wrong := _misfits(prompt, arguments or {}):
+            raise MCPError(t.INVALID_PARAMS, " ".join(wrong))
+        try:
+            # What forms leave empty is not given.
+            filled = {key: value for key, value in (arguments or {}).items() if value}
+            return await super().get_prompt(name, filled, context)
+        except ValueError as exc:  # the SDK's wrapping of whatever happened
+            cause = exc.__cause__ and exc.__cause__.__cause__
+            if isinstance(cause, ValidationError):
+                raise MCPError(t.INVALID_PARAMS, explain_arguments(cause, known)) from exc
+            if isinstance(cause, KieRunwayError):
+                raise MCPError(t.INVALID_PARAMS, cause.reason) from exc
+            raise MCPError(t.INTERNAL_ERROR, _crash("a prompt", cause or exc)) from exc
+
+    def complete_with(self, complete: Complete) -> None:
+        """Let this complete arguments; its crash becomes a fixed text."""
+
+        async def safely(*args: Any) -> t.Completion | None:
+            try:
+                return await complete(*args)
+            except MCPError:
+                raise
+            except Exception as exc:
+                raise MCPError(t.INTERNAL_ERROR, _crash("a completion", exc)) from exc
+
+        register = self.completion()  # type: ignore[no-untyped-call]  # the SDK gives it no types
+        register(safely)
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[T, Any] | None = None
@@ -101,9 +145,7 @@ class StrictServer(MCPServer[T]):
         try:
             return await super().read_resource(uri, context)
         except ResourceNotFoundError as exc:
-            raise ResourceNotFoundError(
-                "Unknown resource; resources/list and resources/templates/list name them."
-            ) from exc
+            raise ResourceNotFoundError(NO_SUCH_RESOURCE) from exc
         except UnexpectedResourceError as exc:
             cause = exc.__cause__
             if isinstance(cause, UnknownTaskError):
@@ -111,6 +153,38 @@ class StrictServer(MCPServer[T]):
             if isinstance(cause, KieRunwayError):
                 raise ResourceError(cause.reason) from exc
             raise ResourceError(_crash("a resource", exc)) from exc
+
+    def serve_subscriptions(
+        self, *, subscribe: Subscribe, unsubscribe: Subscribe, listen: Listen
+    ) -> None:
+        """
+        Announce changes by way of these handlers; the SDK has none for the handshake era.
+
+        Args:
+            subscribe: Called with a connection and the URI of a resource.
+            unsubscribe: Undoes that.
+            listen: Serves `subscriptions/listen`.
+        """
+
+        def answering(act: Subscribe) -> Callable[..., Awaitable[t.EmptyResult]]:
+            async def answer(
+                ctx: ServerRequestContext[T, Any],
+                params: t.SubscribeRequestParams | t.UnsubscribeRequestParams,
+            ) -> t.EmptyResult:
+                try:
+                    await act(getattr(ctx.session, CONNECTION), params.uri)
+                except MCPError:
+                    raise
+                except Exception as exc:
+                    raise MCPError(t.INTERNAL_ERROR, _crash("a subscription", exc)) from exc
+                return t.EmptyResult()
+
+            return answer
+
+        handle = self._lowlevel_server.add_request_handler
+        handle("resources/subscribe", t.SubscribeRequestParams, answering(subscribe))
+        handle("resources/unsubscribe", t.UnsubscribeRequestParams, answering(unsubscribe))
+        handle("subscriptions/listen", t.SubscriptionsListenRequestParams, listen)
 
     async def serve_streams(self, lines: Any, output: Any) -> None:
         """Serve one connection over text streams of one JSON-RPC message a line."""
@@ -144,6 +218,15 @@ def _do_nothing(*_: object) -> None:
     """Stand in for what sets logging up."""
 
 
+def _misfits(prompt: Prompt, given: Mapping[str, Any]) -> list[str]:
+    """What the SDK would leave to a crash: required arguments left out, and unknown ones."""
+    takes = {argument.name: argument.required for argument in prompt.arguments or ()}
+    return [
+        *(unknown_argument(name, takes, "prompt") for name in given if name not in takes),
+        *(missing_argument(name) for name in takes if takes[name] and not given.get(name)),
+    ]
+
+
 def strict_tool(function: Callable[..., Any], **options: Any) -> Tool:
     """A tool that refuses arguments it does not know, with schemas freed of what models ignore."""
     description = " ".join((function.__doc__ or "").split())
@@ -155,6 +238,14 @@ def strict_tool(function: Callable[..., Any], **options: Any) -> Tool:
     if tool.fn_metadata.output_schema is not None:
         tool.fn_metadata.output_schema = _or_error(slim(tool.fn_metadata.output_schema))
     return tool
+
+
+def _whole(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with 45.0, as some models' libraries write it, as the 45 that JSON takes it for."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in arguments.items()
+    }
 
 
 def slim(schema: dict[str, Any]) -> dict[str, Any]:

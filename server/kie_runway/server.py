@@ -14,13 +14,22 @@ from kie_runway.pace import Pace
 from kie_runway.sdk import StrictServer, logging_left_alone
 from kie_runway.settings import Settings
 from kie_runway_tools.catalog import build_tools
+from kie_runway_tools.completions import add_completions
+from kie_runway_tools.guide import add_guide
+from kie_runway_tools.icons import ICONS
+from kie_runway_tools.ledger_tasks import LedgerTasks
+from kie_runway_tools.pricing import add_pricing
+from kie_runway_tools.prompts import add_prompts
 from kie_runway_tools.resources import add_resources
+from kie_runway_tools.subscriptions import add_subscriptions
 
 INSTRUCTIONS = (
-    "Paid video generation. Start with generate_video (or aleph_generate to restyle a video), "
-    "then call get_task (aleph_get_task) with wait_seconds until it ends; 1 to 10 minutes are "
-    "normal. save_video keeps the result, list_tasks finds lost ids. Never repeat a paid call "
-    "with a new request_id unless the user wants, and pays, another video."
+    "Paid AI videos by KIE's Runway. The journey: generate_video (aleph_generate restyles a "
+    "video) with a request_id of your choice; get_task (aleph_get_task) with the longest "
+    "wait_seconds, again until it ends, mostly within 1 to 10 minutes; judge the picture; "
+    "save_video. Each result's `next` says what to do now. Repeat a call only with its old "
+    "request_id: that never pays twice. A new request_id is a new charge, so ask the user first. "
+    "list_tasks finds lost tasks. kie://guide tells how to prompt."
 )
 GREETINGS = ("initialize", "notifications/initialized", "server/discover")
 PAUSE_S = 0.05  # what opens the app would compete with the answer that is being written
@@ -45,6 +54,7 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServ
     """
     answered = asyncio.Event()
     services = Services(settings, pace or Pace())
+    tasks = LedgerTasks(services)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
@@ -71,6 +81,7 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServ
             title="KIE Runway video",
             version=version("kie-runway-mcp"),
             instructions=INSTRUCTIONS,
+            icons=ICONS,
             tools=build_tools(settings.max_wait_s),
             lifespan=lifespan,
             log_level=settings.log_level,
@@ -78,12 +89,19 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServ
             cache_hints={
                 "server/discover": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
                 "tools/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
+                "prompts/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
                 "resources/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
                 "resources/templates/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
             },
-            subscriptions=False,  # nothing is announced yet, so nothing is promised
+            subscriptions=False,  # ours know what they are of
+            extensions=[tasks],
         )
     add_resources(server, services)
+    add_subscriptions(server, services, tasks)
+    add_guide(server)
+    add_pricing(server, services)
+    add_prompts(server)
+    add_completions(server, services)
     return server
 
 

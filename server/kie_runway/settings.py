@@ -51,6 +51,7 @@ BaseUrl = Annotated[
     Field(pattern=r"^https?://[^/?#][^?#]*$"),
     AfterValidator(_reachable),
 ]
+Credits = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Directory = Annotated[Path, AfterValidator(_expanded)]
 Blankable = BeforeValidator(_blank_is_none)
 
@@ -84,6 +85,15 @@ class Settings(BaseSettings):
         Blankable,
         Field(description="Where videos are saved; unset, `<KIE_HOME>/videos`"),
     ] = None
+    upload_roots: Annotated[
+        tuple[Directory, ...],
+        NoDecode,
+        _split(os.pathsep),
+        Field(
+            description="Directories whose pictures and videos may be uploaded, separated by `:` "
+            "(Windows: `;`); unset, those that the client offers, on stdio only"
+        ),
+    ] = ()
     callback_url: Annotated[
         BaseUrl | None,
         Blankable,
@@ -106,6 +116,21 @@ class Settings(BaseSettings):
         Field(
             description="Save every finished video before it expires; unset, on for stdio, off "
             "for HTTP"
+        ),
+    ] = None
+    daily_credits: Annotated[
+        Credits | None,
+        Blankable,
+        Field(
+            description="Refuse what would exceed this many credits in any 24 hours; unset, no cap"
+        ),
+    ] = None
+    confirm_credits: Annotated[
+        Credits | None,
+        Blankable,
+        Field(
+            description="Ask the user before a video that costs at least this many credits, where "
+            "the client can ask; unset, nobody is asked"
         ),
     ] = None
     max_wait_s: Annotated[

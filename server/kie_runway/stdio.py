@@ -16,7 +16,7 @@ from typing import Any
 
 from mcp.types import JSONRPCRequest
 
-from kie_runway.lines import TOO_LONG, is_answer, read_message, refusal
+from kie_runway.lines import TOO_LONG, is_answer, is_handshake, read_message, refusal
 from kie_runway.sdk import StrictServer
 from kie_runway.signals import on_signal
 
@@ -81,6 +81,7 @@ class _Lines:
         self._output = output
         self.ended = False
         """Whether the client has closed its end and everything before that was read."""
+        self._opening: list[str] | None = None
 
     def __aiter__(self) -> "_Lines":
         return self
@@ -101,6 +102,28 @@ class _Lines:
 
     async def _next_line(self) -> str:
         """With its line end; empty at the end of the stream."""
+        if self._opening is None:
+            self._opening = [await self._read_line(), *await self._waiting_lines()]
+            # A client whose probe went unanswered while this process started shakes hands
+            # instead, after a second at some; the SDK would refuse it for having probed.
+            self._opening.sort(key=lambda line: not is_handshake(line))
+        return self._opening.pop(0) if self._opening else await self._read_line()
+
+    async def _waiting_lines(self) -> list[str]:
+        """What the client has sent already."""
+        lines: list[str] = []
+        try:
+            async with asyncio.timeout(0):
+                while True:
+                    line = await self._reader.readuntil(b"\n")
+                    lines.append(line.decode("utf-8", errors="replace"))
+        except (TimeoutError, asyncio.LimitOverrunError):
+            return lines  # what is left stays in the reader
+        except asyncio.IncompleteReadError as exc:
+            rest = exc.partial.decode("utf-8", errors="replace")
+            return [*lines, rest] if rest else lines
+
+    async def _read_line(self) -> str:
         try:
             line = await self._reader.readuntil(b"\n")
         except asyncio.IncompleteReadError as exc:

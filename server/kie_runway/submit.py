@@ -6,9 +6,10 @@ import json
 import logging
 import random
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
@@ -20,7 +21,15 @@ from kie_runway.errors import (
     RateLimitedError,
 )
 from kie_runway.leases import Leases
-from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
+from kie_runway.ledger.base import (
+    Entry,
+    Foreseen,
+    Intent,
+    Ledger,
+    Limit,
+    Opened,
+    Transition,
+)
 from kie_runway.models import (
     PROBABLY_NOT_CREATED,
     ExtendRequest,
@@ -82,16 +91,19 @@ class Submitter:
         request_id: str | None,
         *,
         confirmed: bool = False,
+        stands_for: Mapping[str, str] | None = None,
     ) -> Opened:
         """
         Start a paid task, or find the one that an earlier call started.
 
         Args:
             account: Who pays.
-            request: What to make.
+            request: What to make; no argument is a local file any more.
             request_id: The agent's name for this one video, if it gave one.
             confirmed: The user accepts a possible second charge: if the earlier one has been
                 `unknown` for 45 minutes, a new one supersedes it. Changes nothing otherwise.
+            stands_for: What makes two calls the same in place of an argument's value: an
+                uploaded file has another address each time.
 
         Returns:
             The row: accepted (`wait`), `rejected`, `unknown`, or still `queued` or `submitting`
@@ -100,11 +112,13 @@ class Submitter:
         Raises:
             NoKeyError: No key is configured; nothing was written or sent.
             RequestConflictError: The request_id stands for other arguments.
+            OverBudgetError: It would exceed the daily cap; nothing was written or sent.
             LedgerError: The intent could not be written down, so nothing was sent.
             OutcomeUnknownError: The ledger failed after that.
         """
         self._client.require_key()
-        intent = _intent(account, request, request_id)
+        assert not request.local_files
+        intent = _intent(account, request, request_id, stands_for or {})
         try:
             # Shielded, so that no row is left queued without anybody to send it.
             opening = asyncio.create_task(self._open(intent, request, confirmed))
@@ -122,6 +136,30 @@ class Submitter:
             return Opened(await self._read(opened.entry), opened.deduplicated)
         await asyncio.wait({run.task}, timeout=ANSWER_WITHIN_S)
         return Opened(run.ended_as or await self._read(opened.entry), opened.deduplicated)
+
+    async def foresee(
+        self,
+        account: str,
+        request: PaidRequest,
+        request_id: str | None,
+        *,
+        confirmed: bool = False,
+        stands_for: Mapping[str, str] | None = None,
+    ) -> Foreseen:
+        """
+        What `start` would do now, files uploaded; nothing is written or sent.
+
+        Raises:
+            NoKeyError, RequestConflictError, OverBudgetError, LedgerError: As `start` would.
+        """
+        self._client.require_key()
+        now = self._clock.now()
+        return await self._ledger.foresee(
+            _intent(account, request, request_id, stands_for or {}),
+            now=now,
+            since=now - DUPLICATE_WINDOW,
+            supersede_before=now - PROBABLY_NOT_CREATED if confirmed else None,
+        )
 
     async def _open(self, intent: Intent, request: PaidRequest, confirmed: bool) -> Opened:
         """The row, with somebody sending it if it waits to be sent."""
@@ -181,11 +219,14 @@ class Submitter:
                 limit=LIMIT,
                 now=self._clock.now,
                 changes={
+                    "arguments": _arguments(request),  # an uploaded file may have moved
                     "credits_before": balance,
                     "callback_hash": hash_token(token) if token else None,
                 },
             )
             ended_as, pause_s = None, turn.wait_s
+            if turn.refused is not None:
+                return turn.refused
             if turn.entry is not None:
                 ended_as, pause_s = await self._send(turn.entry, request, tries, token)
             if pause_s is None:
@@ -303,9 +344,15 @@ def _requeue_or_reject(pause_s: float | None) -> TaskState:
 _BROKE_OFF = "Sending broke off."
 
 
-def _intent(account: str, request: PaidRequest, request_id: str | None) -> Intent:
-    arguments = request.model_dump(mode="json", exclude_none=True)
-    canonical = json.dumps([request.kind, arguments], sort_keys=True)
+def _arguments(request: PaidRequest) -> dict[str, Any]:
+    return request.model_dump(mode="json", exclude_none=True)
+
+
+def _intent(
+    account: str, request: PaidRequest, request_id: str | None, stands_for: Mapping[str, str]
+) -> Intent:
+    arguments = _arguments(request)
+    canonical = json.dumps([request.kind, {**arguments, **stands_for}], sort_keys=True)
     return Intent(
         account=account,
         request_id=request_id or _new_request_id(),

@@ -74,6 +74,7 @@ class Tracker:
         self._agenda = Agenda(Rate(self._pace.looks_per_s))
         self._followers: dict[int, Follower] = {}
         self._waiting: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
+        self._heeding: list[Callable[[], None]] = []
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -116,7 +117,7 @@ class Tracker:
             return Sight(entry)
         if entry.state.is_at_kie:
             self._follow(entry)
-        with self._watching(entry.id) as changed:
+        with self.watching(entry.id) as changed:
             follower = self._followers.get(entry.id)
             # What is stuck is looked at so seldom that a wait alone would bring nothing.
             stuck = follower is not None and self._plan.is_stuck(follower.entry)
@@ -146,6 +147,36 @@ class Tracker:
             if follower.looking is not None:
                 await asyncio.wait({follower.looking})
         return await self._sight(entry)
+
+    @contextmanager
+    def watching(self, entry_id: int) -> Generator[asyncio.Event]:
+        """
+        Count a caller among a task's watchers: it is then looked at more often.
+
+        The event is set on each change.
+        """
+        event = asyncio.Event()
+        self._waiting[entry_id].add(event)
+        self._recount(entry_id)
+        try:
+            yield event
+        finally:
+            self._waiting[entry_id].discard(event)
+            self._recount(entry_id)
+            if not self._waiting[entry_id]:
+                del self._waiting[entry_id]
+
+    def heed_others(self, listener: Callable[[], None]) -> None:
+        """Call a listener after another process has written to the ledger, some 2 s later."""
+        self._heeding.append(listener)
+
+    def usual_s(self, entry: Entry) -> float:
+        """Seconds that tasks like this one usually take."""
+        return self._plan.usual_s(entry)
+
+    def poll_s(self, entry: Entry) -> float:
+        """Seconds after which it is worth asking again for a task that has not ended."""
+        return self._plan.poll_s(entry)
 
     async def sweep(self) -> None:
         """What time alone changes: videos that KIE has deleted by now, and what is usual."""
@@ -196,20 +227,6 @@ class Tracker:
             self._look(follower)
         if follower.looking is not None:
             await asyncio.wait({follower.looking}, timeout=GLANCE_S)
-
-    @contextmanager
-    def _watching(self, entry_id: int) -> Generator[asyncio.Event]:
-        """Count a caller among a task's watchers; the event is set on each change."""
-        event = asyncio.Event()
-        self._waiting[entry_id].add(event)
-        self._recount(entry_id)
-        try:
-            yield event
-        finally:
-            self._waiting[entry_id].discard(event)
-            self._recount(entry_id)
-            if not self._waiting[entry_id]:
-                del self._waiting[entry_id]
 
     def _recount(self, entry_id: int) -> None:
         follower = self._followers.get(entry_id)
@@ -352,6 +369,8 @@ class Tracker:
             try:
                 if await self._ledger.moved_elsewhere():
                     await self._reread()
+                    for listener in self._heeding:
+                        listener()
             except LedgerError:
                 log.exception("could not read the ledger")
 

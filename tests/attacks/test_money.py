@@ -113,12 +113,14 @@ async def test_identical_calls_without_a_request_id_are_paid_once_while_recent_o
         hurry.moved += timedelta(hours=3)
         unfinished = await agent.call("generate_video", prompt="a boat")
         sandbox.finish(first["task_id"])
-        await agent.call("get_task", task_id=first["task_id"])
+        hurry.moved += timedelta(hours=1)  # a task that is stuck is looked at once an hour
+        done = await agent.call("get_task", task_id=first["task_id"], wait_seconds=30)
         later = await agent.call("generate_video", prompt="a boat")
 
     for repeat in (soon, unfinished):
         assert repeat["deduplicated"] is True
         assert (repeat["task_id"], repeat["request_id"]) == (first["task_id"], first["request_id"])
+    assert done["state"] == "success"
     assert later["task_id"] != first["task_id"]
     assert paid(sandbox) == 2
 

@@ -79,6 +79,17 @@ RUBBISH = {
     "arguments that are a list": request(
         b"tools/call", b'{"name":"generate_video","arguments":["x"]}'
     ),
+    "a prompt that is a number": request(b"prompts/get", b'{"name":7}'),
+    "a prompt's arguments that are numbers": request(
+        b"prompts/get", b'{"name":"text_to_video","arguments":{"idea":7}}'
+    ),
+    "a completion of nothing": request(b"completion/complete", b'{"ref":{"type":"ref/x"}}'),
+    "a completion of 1 MB": request(
+        b"completion/complete",
+        b'{"ref":{"type":"ref/prompt","name":"restyle_video"},"argument":{"name":"video",'
+        b'"value":"%b"}}' % (b"x" * 1_000_000),
+    ),
+    "a resource that is a number": request(b"resources/read", b'{"uri":7}'),
     "a second initialize": request(b"initialize", json.dumps(INITIALIZE).encode()),
     "a cancellation of nothing": (
         b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":12345}}'

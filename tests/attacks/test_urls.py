@@ -46,7 +46,7 @@ NAMES = {
     "Google's metadata": "http://metadata.google.internal/computeMetadata/v1/",
 }
 SCHEMES = {
-    "file": "file:///etc/passwd",
+    "file": "file:/etc/passwd",  # with two slashes more it can be an upload
     "data": "data:image/png;base64,AAAA",
     "ftp": "ftp://host.example/clip.mp4",
     "gopher": "gopher://host.example/_GET%20/",

@@ -2,13 +2,17 @@
 
 import os
 import platform
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-RESULTS = Path(__file__).parents[2] / "bench" / "RESULTS.md"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "RESULTS.md"
+COMPARISON = ROOT / "docs" / "comparison.md"
+_TOKENS = re.compile(r"(<!-- tokens -->\n).*?(<!-- /tokens -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,20 @@ def render(sections: list[Section], command: str, took_s: float) -> str:
         "",
         f"Machine: {_machine()}.",
     ]
+    return "\n".join(lines) + "\n" + _tables(sections, "##")
+
+
+def write_comparison(sections: list[Section]) -> None:
+    """Put what tokens were counted into docs/comparison.md."""
+    text = COMPARISON.read_text(encoding="utf-8")
+    table = _tables(sections, "###")
+    COMPARISON.write_text(_TOKENS.sub(lambda m: f"{m[1]}{table}{m[2]}", text), encoding="utf-8")
+
+
+def _tables(sections: list[Section], heading: str) -> str:
+    lines: list[str] = []
     for section in sections:
-        lines += ["", f"## {section.title}", "", section.how, ""]
+        lines += ["", f"{heading} {section.title}", "", section.how, ""]
         lines += ["| what | measured | target | met |", "| --- | --- | --- | --- |"]
         for row in section.rows:
             met = {None: "", True: "yes", False: "**no**"}[row.met]

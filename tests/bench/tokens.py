@@ -1,4 +1,4 @@
-"""What the tools cost a model on every turn."""
+"""What the tools cost a model on every turn, in tokens."""
 
 import json
 import subprocess
@@ -17,19 +17,25 @@ HOW = (
 )
 
 
-def tokens() -> Section:
+def tool_tokens() -> Section:
     """Tokens of each tool, of all, and of the whole answer."""
-    node = NODE / "node_modules" / ".bin" / "node"
-    if not node.exists():
-        return Section("Tokens", HOW, [Row("not measured", "npm install --prefix tests/node")])
     with Wire() as wire:
         wire.open()
         answer = wire.call("tools/list")
     listing = {tool["name"]: seen(tool) for tool in answer["tools"]}
     texts = {name: compact(tool) for name, tool in listing.items()}
     texts |= {"/all": compact(list(listing.values())), "/answer": compact(answer)}
+    counts = count(texts)
+    rows = [Row(f"`{name}`", f"{counts[name]:,}") for name in listing]
+    rows.append(at_most("all tools", counts["/all"], TARGET, digits=0))
+    rows.append(Row("`tools/list`, whole, with output schemas", f"{counts['/answer']:,}"))
+    return Section("Tokens of the tools", HOW, rows)
+
+
+def count(texts: dict[str, str]) -> dict[str, int]:
+    """o200k_base tokens of each text; the tokenizer comes with `make`'s Node tools."""
     counted = subprocess.run(
-        (node, HERE / "tokens.mjs", NODE / "package.json"),
+        (NODE / "node_modules" / ".bin" / "node", HERE / "tokens.mjs", NODE / "package.json"),
         input=json.dumps(texts),
         capture_output=True,
         text=True,
@@ -37,10 +43,7 @@ def tokens() -> Section:
         timeout=60,
     )
     counts: dict[str, int] = json.loads(counted.stdout)
-    rows = [Row(f"`{name}`", f"{counts[name]:,}") for name in listing]
-    rows.append(at_most("all tools", counts["/all"], TARGET, digits=0))
-    rows.append(Row("`tools/list`, whole, with output schemas", f"{counts['/answer']:,}"))
-    return Section("Tokens", HOW, rows)
+    return counts
 
 
 def seen(tool: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ not_scored:
   - scenario: auth/dpop
     leg: client
     reason: extension
-  - scenario: tasks-lifecycle
+  - scenario: tasks-status-notifications
     leg: server
     reason: extension
     note: >-

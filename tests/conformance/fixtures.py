@@ -15,6 +15,7 @@ from tests.conformance import (
     fixtures_questions,
     fixtures_reports,
     fixtures_resources,
+    fixtures_tasks,
 )
 from tests.conformance.fixtures_schemas import SCHEMA_TOOLS
 
@@ -31,7 +32,8 @@ class FixtureServer(StrictServer[dict[str, Any]]):
         super().__init__(
             "conformance-fixtures",
             version="0",
-            tools=[*map(_test_tool, _TOOLS), *SCHEMA_TOOLS],
+            tools=[*map(_test_tool, _TOOLS), *SCHEMA_TOOLS, *map(strict_tool, _TASK_TOOLS)],
+            extensions=[fixtures_tasks.FixtureTasks()],
             request_state_security=RequestStateSecurity(keys=[STATE_KEY]),
             log_level="ERROR",
         )
@@ -54,6 +56,9 @@ _TOOLS: tuple[Callable[..., Any], ...] = (
     *fixtures_questions.TOOLS,
     *fixtures_inputs.TOOLS,
 )
+
+
+_TASK_TOOLS = (fixtures_tasks.greet, *fixtures_tasks.TASK_TOOLS)
 
 
 def _test_tool(function: Callable[..., Any]) -> Tool:

@@ -99,4 +99,4 @@ def test_unscored_scenarios_count_unless_they_are_left_out(tmp_path: Path) -> No
     left_out = [name for names in requirements.left_out().values() for name in names]
 
     assert requirements.held_to() == {*GOOD, "json-schema-2020-12"}
-    assert sorted(left_out) == ["server-sse-polling", "tasks-lifecycle"]
+    assert sorted(left_out) == ["server-sse-polling", "tasks-status-notifications"]

@@ -89,9 +89,9 @@ async def open_house(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[House]:
                 running.url, callback_url=f"http://127.0.0.1:{port}", autosave=False
             )
 
-            def ledger(*args: Any) -> Any:
+            def ledger(*args: Any, **kwargs: Any) -> Any:
                 assert house.rig is not None
-                return Wired(SqliteLedger(*args), house.rig.opening_with)
+                return Wired(SqliteLedger(*args, **kwargs), house.rig.opening_with)
 
             def client(*args: Any, **kwargs: Any) -> Any:
                 assert house.rig is not None

@@ -77,11 +77,7 @@ def check(journey: Journey) -> None:
     assert [said[name]["kind"] for name in ("painted", "longer", "made")] == PAID
     for end in ("done", "extended", "restyled"):
         assert said[end]["state"] == "success"
-        assert [block["type"] for block in steps[end]["content"]] == [
-            "text",
-            "resource_link",
-            "image",
-        ]
+        assert [block["type"] for block in steps[end]["content"]] == ["text", "image"]
     assert said["longer"]["parent_task_id"] == said["made"]["task_id"]
     assert Path(said["saved"]["file"]).read_bytes()[4:8] == b"ftyp"
     assert [task["kind"] for task in said["listed"]["tasks"]] == PAID

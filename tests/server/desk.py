@@ -49,7 +49,7 @@ class Desk:
     def __init__(
         self, settings: Settings, path: Path, clock: Clock, callback_base_url: str | None = None
     ) -> None:
-        self.ledger = SqliteLedger(path)
+        self.ledger = SqliteLedger(path, daily_credits=settings.daily_credits)
         self.client = KieClient(
             settings.api_key,
             api_url=settings.api_url,

@@ -1,14 +1,16 @@
 """The SDK, where it is bent: fails loudly when an upgrade moves what we lean on."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from mcp import Client, MCPError
-from mcp.server import MCPServer
+from mcp.server import MCPServer, ServerRequestContext
+from mcp.server.connection import Connection
+from mcp.server.context import CallNext, HandlerResult
 from pydantic import BaseModel, Field
 from tests.support import ERAS, Era, connect
 
-from kie_runway.sdk import StrictServer, logging_left_alone, slim, strict_tool
+from kie_runway.sdk import CONNECTION, StrictServer, logging_left_alone, slim, strict_tool
 from kie_runway.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -115,3 +117,18 @@ async def test_lists_may_be_kept_for_an_hour(era: Era) -> None:
 async def test_a_server_without_tools_is_still_a_server() -> None:
     async with Client(StrictServer("empty")) as client:
         assert (await client.list_tools()).tools == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_session_still_has_its_connection_where_we_look_for_it(era: Era) -> None:
+    """What subscribers are told goes there, and their leaving is noticed there."""
+    found: list[object] = []
+
+    async def note(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+        found.append(getattr(ctx.session, CONNECTION))
+        return await call_next(ctx)
+
+    async with Client(StrictServer("probe", middleware=[note]), mode=era) as client:
+        await client.list_tools()
+
+    assert {type(connection) for connection in found} == {Connection}

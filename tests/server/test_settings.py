@@ -1,5 +1,6 @@
 """The KIE_* variables."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,24 @@ def test_without_kie_home_the_users_data_directory_is_used(
     assert Settings().home_dir.name == "kie-runway-mcp"
 
 
+def test_directories_for_uploads_come_in_one_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KIE_UPLOAD_ROOTS", os.pathsep.join(("~/Pictures", "", " /srv/my media ")))
+
+    assert Settings().upload_roots == (tmp_path / "Pictures", Path("/srv/my media"))
+
+
+@pytest.mark.parametrize("blank", ["", "  ", os.pathsep])
+def test_blank_directories_for_uploads_are_none(
+    monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    monkeypatch.setenv("KIE_UPLOAD_ROOTS", blank)
+
+    assert Settings().upload_roots == ()
+
+
 def test_a_copy_with_another_home_uses_that_home(tmp_path: Path) -> None:
     settings = Settings()
     assert settings.home_dir == tmp_path / "home"  # looked at before it is copied
@@ -53,6 +72,7 @@ def test_the_key_never_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch
     [
         *("KIE_API_KEY", "KIE_HOME", "KIE_DATABASE_URL", "KIE_OUTPUT_DIR"),
         *("KIE_CALLBACK_URL", "KIE_WEBHOOK_HMAC_KEY", "KIE_AUTOSAVE"),
+        *("KIE_DAILY_CREDITS", "KIE_CONFIRM_CREDITS"),
     ],
 )
 def test_a_blank_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -90,6 +110,10 @@ def test_a_base_address_ends_without_a_slash(monkeypatch: pytest.MonkeyPatch) ->
         ("KIE_AUTOSAVE", "sometimes"),
         ("KIE_MAX_WAIT_S", "-1"),
         ("KIE_MAX_WAIT_S", "soon"),
+        ("KIE_DAILY_CREDITS", "-1"),
+        ("KIE_DAILY_CREDITS", "nan"),
+        ("KIE_DAILY_CREDITS", "inf"),
+        ("KIE_CONFIRM_CREDITS", "a lot"),
         ("KIE_API_URL", "ftp://kie.example"),
         ("KIE_CALLBACK_URL", "hooks.example"),
         ("KIE_CALLBACK_URL", "https://hooks.example/?from=kie"),
@@ -111,3 +135,12 @@ def test_only_sqlite_addresses_are_ledgers_so_far(
 
     with pytest.raises(ValueError, match="sqlite:"):
         _ = Settings().ledger_path
+
+
+@pytest.mark.parametrize(("value", "credits"), [("200", 200), (" 12.5 ", 12.5), ("0", 0)])
+def test_no_credits_a_day_is_a_cap_as_well(
+    monkeypatch: pytest.MonkeyPatch, value: str, credits: float
+) -> None:
+    monkeypatch.setenv("KIE_DAILY_CREDITS", value)
+
+    assert Settings().daily_credits == credits

@@ -10,6 +10,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 import anyio
 import pytest
 from mcp.types import JSONRPCRequest
+from tests.wire import META
 
 from kie_runway.lines import is_answer, read_message
 
@@ -45,6 +46,25 @@ async def test_what_was_asked_before_stdin_ended_is_answered() -> None:
 
     assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 2]
     assert process.returncode == 0
+
+
+async def test_a_client_that_gave_up_probing_while_the_process_started_can_shake_hands() -> None:
+    """The AI SDK waits for one second, and never probes again."""
+    probe: dict[str, object] = {
+        "jsonrpc": "2.0",
+        "id": 0,
+        "method": "server/discover",
+        "params": {"_meta": META},
+    }
+    initialized: dict[str, object] = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    process = await asyncio.create_subprocess_exec(*SERVE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    with anyio.fail_after(30):
+        out, _ = await process.communicate(lines(probe, GREETING, initialized, listing(2)))
+
+    answers = {json.loads(line)["id"]: json.loads(line) for line in out.splitlines()}
+    assert answers[1]["result"]["protocolVersion"] == "2025-11-25"
+    assert len(answers[2]["result"]["tools"]) > 1
+    assert "error" in answers[0]
 
 
 async def test_a_number_of_thousands_of_digits_is_refused_and_does_not_end_it() -> None:

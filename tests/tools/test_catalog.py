@@ -20,6 +20,7 @@ ORDER = [
     "aleph_get_task",
     "list_tasks",
     "save_video",
+    "upload_file",
     "get_credits",
 ]
 SPENDING = {"generate_video", "extend_video", "aleph_generate"}
@@ -71,7 +72,7 @@ def test_hints_tell_the_truth_about_money_and_files(tools: dict[str, Tool]) -> N
         assert hints.destructive_hint is not True
         if name in SPENDING:
             assert (hints.read_only_hint, hints.idempotent_hint) == (False, False)
-        elif name != "save_video":
+        elif name not in ("save_video", "upload_file"):
             assert hints.read_only_hint is True
 
 

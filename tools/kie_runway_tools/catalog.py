@@ -15,6 +15,7 @@ from kie_runway_tools.get_credits import get_credits
 from kie_runway_tools.get_task import make_get_task
 from kie_runway_tools.list_tasks import list_tasks
 from kie_runway_tools.save_video import save_video
+from kie_runway_tools.upload_file import upload_file
 
 
 class _Listing(NamedTuple):
@@ -36,7 +37,7 @@ def build_tools(max_wait_s: int) -> list[Tool]:
     )
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=True)
     reads_ledger = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    writes_file = ToolAnnotations(
+    repeatable = ToolAnnotations(
         read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
     )
     listings = (
@@ -46,7 +47,8 @@ def build_tools(max_wait_s: int) -> list[Tool]:
         _Listing(aleph_generate, "Restyle video (Aleph)", spends),
         _Listing(make_aleph_get_task(max_wait_s), "Get Aleph task", reads),
         _Listing(list_tasks, "List tasks", reads_ledger),
-        _Listing(save_video, "Save video", writes_file),
+        _Listing(save_video, "Save video", repeatable),
+        _Listing(upload_file, "Upload file", repeatable),
         _Listing(get_credits, "Get credits", reads),
     )
     return [

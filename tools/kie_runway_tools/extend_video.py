@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from mcp.server.mcpserver import Context
+from mcp.server.mcpserver import Context, Resolve
 from pydantic import Field
 
 from kie_runway.app import Services
 from kie_runway.errors import BadInputError, ExpiredError
 from kie_runway.ledger.base import Entry
-from kie_runway.models import ExtendRequest, Prompt, TaskKind, TaskState
+from kie_runway.models import ExtendRequest, Prompt, Quality, TaskKind, TaskState
+from kie_runway_tools.approval import Answer, asking
 from kie_runway_tools.arguments import (
     ConfirmArgument,
     QualityArgument,
@@ -18,21 +19,14 @@ from kie_runway_tools.arguments import (
 )
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.finished import finished
+from kie_runway_tools.ordering import Order
 from kie_runway_tools.results import TaskResult
 from kie_runway_tools.starting import start
 
 
-async def extend_video(
-    ctx: Context[Services],
-    task_id: TaskIdArgument,
-    prompt: Annotated[Prompt, Field(description="What happens next.")],
-    quality: QualityArgument = "720p",
-    watermark: WatermarkArgument = None,
-    request_id: RequestIdArgument = None,
-    confirm: ConfirmArgument = False,
-) -> TaskResult:
-    """Make the continuation of a finished 720p generate_video or extend_video task. Paid: about
-    12 to 30 credits. Then call get_task until it ends."""
+async def _order(
+    ctx: Context[Services], task_id: str, prompt: str, quality: Quality, watermark: str | None
+) -> Order:
     app = await app_of(ctx)
     parent = await app.finder.find(app.account, task_id, TaskKind.GENERATE)
     _check_extendable(parent)
@@ -43,7 +37,23 @@ async def extend_video(
     request = ExtendRequest(
         task_id=parent.task_id, prompt=prompt, quality=quality, watermark=watermark
     )
-    return await start(app, request, request_id, confirm)
+    return Order(await app.uploader.read(request))
+
+
+async def extend_video(
+    ctx: Context[Services],
+    order: Annotated[Order, Resolve(_order)],
+    answer: Annotated[Answer, Resolve(asking(_order))],
+    task_id: TaskIdArgument,
+    prompt: Annotated[Prompt, Field(description="What happens next.")],
+    quality: QualityArgument = "720p",
+    watermark: WatermarkArgument = None,
+    request_id: RequestIdArgument = None,
+    confirm: ConfirmArgument = False,
+) -> TaskResult:
+    """Make the continuation of a finished 720p generate_video or extend_video task. Paid: about
+    12 to 30 credits. Then call get_task until it ends."""
+    return await start(ctx, order, answer, request_id, confirm)
 
 
 def _check_extendable(parent: Entry) -> None:

@@ -1,6 +1,6 @@
 """list_tasks: what was started, newest first."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import mcp.types as t
 from mcp.server.mcpserver import Context
@@ -10,8 +10,9 @@ from kie_runway.app import App, Services
 from kie_runway.errors import BadInputError
 from kie_runway.models import Task, TaskState
 from kie_runway_tools.calling import app_of
-from kie_runway_tools.results import describe, headline
+from kie_runway_tools.results import describe, headline, summary
 
+NEEDS_CARE = (TaskState.QUEUED, TaskState.UNKNOWN)  # a model may be about to start it again
 ROW_NUMBER_MAX_DIGITS = 18  # the ledger's numbers have 64 bits
 
 
@@ -34,10 +35,12 @@ async def list_tasks(
     """Tasks of this server, newest first, as last seen: finds lost ids. Free."""
     app = await app_of(ctx)
     listing = await page(app, state=state, limit=limit, before=_row_number(cursor))
-    lines = [f"{task.created_at:%Y-%m-%d %H:%M} {headline(task)}" for task in listing.tasks]
+    lines = [f"{task.created_at:%Y-%m-%d %H:%M} {_line(task)}" for task in listing.tasks]
+    tasks = [_row(task) for task in listing.tasks]
+    more = {"next_cursor": listing.next_cursor} if listing.next_cursor else {}
     return t.CallToolResult(
         content=[t.TextContent(text="\n".join(lines) or "No tasks.")],
-        structured_content=listing.model_dump(mode="json", exclude_none=True),
+        structured_content={"tasks": tasks} | more,
     )
 
 
@@ -53,6 +56,18 @@ async def page(
     )
     more = str(entries[limit - 1].id) if len(entries) > limit else None
     return TaskList(tasks=[describe(app, entry) for entry in entries[:limit]], next_cursor=more)
+
+
+def _line(task: Task) -> str:
+    return headline(task) if task.state in NEEDS_CARE else summary(task)
+
+
+def _row(task: Task) -> dict[str, Any]:
+    """What to find a task by; what to do next only where the agent could do harm."""
+    left_out = {"parent_task_id", "thumbnail_url", "finished_at"}
+    if task.state not in NEEDS_CARE:
+        left_out.add("next")
+    return task.model_dump(mode="json", exclude_none=True, exclude=left_out)
 
 
 def _row_number(cursor: str | None) -> int | None:

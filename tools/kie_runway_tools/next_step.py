@@ -7,6 +7,7 @@ from typing import assert_never
 from kie_runway.errors import StuckError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import PROBABLY_NOT_CREATED, ErrorInfo, TaskKind, TaskState
+from kie_runway.settings import Settings
 
 _WORD = re.compile(r"[a-z_]{1,20}")
 
@@ -16,9 +17,10 @@ def follow_up(kind: TaskKind) -> str:
     return "aleph_get_task" if kind is TaskKind.ALEPH else "get_task"
 
 
-def next_step(entry: Entry, error: ErrorInfo | None, max_wait_s: int, now: datetime) -> str:
+def next_step(entry: Entry, error: ErrorInfo | None, settings: Settings, now: datetime) -> str:
     """What an agent should do about a row, in one sentence or a few short ones."""
-    when = f"with wait_seconds={max_wait_s}" if max_wait_s else "in 30 seconds"
+    wait_s = settings.max_wait_s
+    when = f"with wait_seconds={wait_s}" if wait_s else "in 30 seconds"
     look = f"Call {follow_up(entry.kind)} {when}."
     match entry.state:
         case TaskState.QUEUED:
@@ -29,25 +31,34 @@ def next_step(entry: Entry, error: ErrorInfo | None, max_wait_s: int, now: datet
         case TaskState.SUBMITTING:
             return f"{look} Use the request_id while there is no task_id."
         case TaskState.WAIT | TaskState.QUEUEING | TaskState.GENERATING:
-            if error is not None and error.retry == "ask_user":
-                return "Tell the user; the task itself goes on at KIE."
-            if error is not None and error.code == StuckError.code:
-                return f"Tell the user. In an hour, call {follow_up(entry.kind)} again."
+            if error is not None:
+                return _in_trouble(entry, error)
             return f"{_kies_own_word(entry)}{look}"
         case TaskState.UNKNOWN:
             return _after_unknown(entry, now)
         case TaskState.SUCCESS:
             if entry.file is not None:
                 return "Give the user the file."
-            return "Give the user video_url, or call save_video: KIE deletes it after 14 days."
+            if settings.autosave:
+                return "Give the user video_url; it is being saved."
+            return "Give the user video_url; save_video keeps it past expires_at."
         case TaskState.EXPIRED:
             if entry.file is not None:
                 return "Give the user the file; KIE has deleted its own copy."
-            return "KIE has deleted the video; only a new, paid one can replace it."
+            return "Tell the user: KIE has deleted it, and only a new, paid video can replace it."
         case TaskState.FAIL | TaskState.REJECTED:
             return _after_failure(entry, error)
         case _ as never:
             assert_never(never)
+
+
+def _in_trouble(entry: Entry, error: ErrorInfo) -> str:
+    """No news of a task that goes on; asking at once again would only cost tokens."""
+    look = f"call {follow_up(entry.kind)} again."
+    if error.code == StuckError.code:
+        return f"Tell the user. In an hour, {look}"
+    when = "Once mended" if error.retry == "ask_user" else "In 10 minutes"
+    return f"Tell the user; the task goes on at KIE. {when}, {look}"
 
 
 def _kies_own_word(entry: Entry) -> str:
@@ -57,8 +68,9 @@ def _kies_own_word(entry: Entry) -> str:
 
 
 def _after_unknown(entry: Entry, now: datetime) -> str:
+    look = follow_up(entry.kind)
     if entry.superseded_at is not None:
-        return f"A newer request took its place: look at request_id {entry.request_id}."
+        return f"A newer request took its place: call {look} with this request_id."
     spent = _spent(entry)
     if spent is None or spent < 0:
         balance = ""
@@ -76,16 +88,13 @@ def _after_unknown(entry: Entry, now: datetime) -> str:
             f"{balance}{doubt}. Tell the user; only if they accept a possible second charge, "
             "repeat the paid call with this request_id and confirm=true."
         )
-    later = (
-        f"Later call {follow_up(entry.kind)} with this request_id: it resolves by itself if KIE "
-        "calls back. "
-        if entry.may_move
-        else ""
-    )
     since = (entry.sent_at or entry.created_at) + PROBABLY_NOT_CREATED
+    when = "Later" if entry.may_move else f"After {since:%H:%M} UTC"
+    news = f"KIE may call back; after {since:%H:%M} UTC" if entry.may_move else "from then on"
     return (
-        f"Do not start it again: it may have been charged. {balance}{later}Tell the user; after "
-        f"{since:%H:%M} UTC it can be replaced, if they accept a possible second charge."
+        f"Do not start it again: it may have been charged. {balance}Tell the user. {when}, call "
+        f"{look} with this request_id: {news} it can be replaced, if they accept a possible second "
+        "charge."
     )
 
 
@@ -103,7 +112,7 @@ def _after_failure(entry: Entry, error: ErrorInfo | None) -> str:
             case "after_change":
                 mend = "Change what the error names, then start it with a new request_id."
             case "later":
-                mend = "Wait a minute, then repeat the call with the same request_id."
+                mend = "Tell the user; in 10 minutes, repeat the call with the same request_id."
             case _:
                 mend = "Tell the user; once mended, repeat the call with the same request_id."
         return f"Nothing was charged. {mend}"

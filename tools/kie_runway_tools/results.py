@@ -1,21 +1,23 @@
-"""Tasks as agents see them: the `Task`, one line of text, a link, and once a thumbnail."""
+"""Tasks as agents see them: the `Task`, one line of text, and once a picture."""
 
-import base64
+import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import mcp.types as t
 
 from kie_runway.app import App
-from kie_runway.errors import KieRunwayError
+from kie_runway.errors import KieRunwayError, LedgerError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import ErrorInfo, Task, TaskState
 from kie_runway.shown import charged, one_line
 from kie_runway_tools.next_step import next_step
+from kie_runway_tools.pictures import first_picture
 
 TaskResult = Annotated[t.CallToolResult, Task]
 
-PROMPT_SHOWN_CHARS = 80
+SAVED_WITHIN_S = 4.0  # on top of the longest wait, still below what clients bear
+PROMPT_SHOWN_CHARS = 48  # enough to know a task by
 _FAILURES = (TaskState.FAIL, TaskState.REJECTED, TaskState.UNKNOWN)
 
 
@@ -37,26 +39,45 @@ async def task_result(
         deduplicated: Whether an earlier call had already started it.
         note: Said before what to do next.
     """
+    entry = await _saved(app, entry)
     task = describe(app, entry, trouble=trouble, deduplicated=deduplicated)
     if note:
         task = task.model_copy(update={"next": f"{note} {task.next}"})
     content: list[t.ContentBlock] = [t.TextContent(text=headline(task))]
     if task.state is TaskState.SUCCESS and task.video_url:
-        content.append(
-            t.ResourceLink(uri=task.video_url, name=f"{task.request_id}.mp4", mime_type="video/mp4")
-        )
-        content += await _picture(app, entry)
+        # No resource link: LangChain makes a file of it, which ends the run at most models.
+        content += await first_picture(app, entry)
     return t.CallToolResult(
         content=content,
-        structured_content=task.model_dump(mode="json", exclude_none=True),
+        structured_content=brief(task),
         is_error=task.state in _FAILURES,
     )
 
 
+def brief(task: Task) -> dict[str, Any]:
+    """
+    What a model needs of a task to go on, for it pays for every word.
+
+    `kie://tasks/{id}` has it all. Here the picture comes as an image, and what a finished task
+    came from no longer matters, nor when KIE deletes what is saved.
+    """
+    left_out = {"thumbnail_url", "finished_at"}
+    if task.video_url or task.file:
+        left_out |= {"prompt", "parent_task_id", "created_at"}
+    if task.file:
+        left_out.add("expires_at")
+    return task.model_dump(mode="json", exclude_none=True, exclude=left_out)
+
+
 def describe(
-    app: App, entry: Entry, *, trouble: KieRunwayError | None = None, deduplicated: bool = False
+    app: App,
+    entry: Entry,
+    *,
+    trouble: KieRunwayError | None = None,
+    deduplicated: bool = False,
+    prompt_chars: int | None = PROMPT_SHOWN_CHARS,
 ) -> Task:
-    """A row as a `Task`, with what to do now."""
+    """A row as a `Task`, with what to do now and so much of its prompt (None: all of it)."""
     error = entry.error
     if error is None and trouble is not None:
         # Looking cost nothing, but the error stands on a task that was paid for.
@@ -68,7 +89,7 @@ def describe(
         state=entry.state,
         charged=charged(entry),
         credits=entry.credits,
-        prompt=_shown(entry.arguments.get("prompt")),
+        prompt=_shown(entry.arguments.get("prompt"), prompt_chars),
         parent_task_id=entry.parent_task_id,
         video_url=entry.video_url if entry.state is TaskState.SUCCESS else None,
         thumbnail_url=entry.thumbnail_url if entry.state is TaskState.SUCCESS else None,
@@ -78,12 +99,17 @@ def describe(
         expires_at=_to_the_second(entry.expires_at),
         deduplicated=deduplicated or None,
         error=error,
-        next=next_step(entry, error, app.settings.max_wait_s, app.clock.now()),
+        next=next_step(entry, error, app.settings, app.clock.now()),
     )
 
 
 def headline(task: Task) -> str:
-    """The one line for clients that show text only."""
+    """All of a task in one line, for clients that show text only."""
+    return f"{summary(task)} {task.next}"
+
+
+def summary(task: Task) -> str:
+    """The same without what to do now."""
     name = task.task_id or task.request_id
     parts = [f"{task.kind} {name}: {task.state}."]
     if task.deduplicated:
@@ -95,25 +121,22 @@ def headline(task: Task) -> str:
         parts.append(f"{task.video_url}{until}.")
     if task.file:
         parts.append(f"Saved at {task.file}.")
-    parts.append(task.next)
     return " ".join(parts)
 
 
-async def _picture(app: App, entry: Entry) -> list[t.ContentBlock]:
-    """The thumbnail, with the first finished answer about a task."""
-    if entry.thumbnail_url is None or entry.id in app.shown:
-        return []
-    app.shown.add(entry.id)
-    picture = await app.thumbnail(entry.thumbnail_url)
-    if picture is None:
-        return []
-    data = base64.b64encode(picture.data).decode()
-    return [t.ImageContent(data=data, mime_type=picture.mime_type)]
+async def _saved(app: App, entry: Entry) -> Entry:
+    """The row with its file, where that comes unasked and soon: it spares the agent a call."""
+    if entry.state is not TaskState.SUCCESS or app.saved is None or entry.id in app.shown:
+        return entry
+    try:
+        async with asyncio.timeout(SAVED_WITHIN_S):
+            return await app.saved(entry)
+    except (TimeoutError, LedgerError):
+        return entry
 
 
-def _shown(prompt: object) -> str | None:
-    """Enough of a prompt to know it by."""
-    return one_line(prompt, PROMPT_SHOWN_CHARS) if isinstance(prompt, str) else None
+def _shown(prompt: object, max_chars: int | None) -> str | None:
+    return one_line(prompt, max_chars) if isinstance(prompt, str) else None
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:

@@ -17,10 +17,17 @@ async def look(
 ) -> t.CallToolResult:
     """A task, after waiting for its end for at most `wait_seconds`."""
     app = await app_of(ctx)
+    reported_s = -1.0
 
-    async def tick(entry: Entry, waited_s: float) -> None:
-        # Progress must grow, so it is the time; how far KIE is, nobody knows.
-        await ctx.report_progress(waited_s, float(wait_seconds), entry.state)
+    async def tick(entry: Entry, _: float) -> None:
+        # How far KIE is, nobody knows; so it is the time, out of the usual time while that lasts.
+        nonlocal reported_s
+        age_s = round((app.clock.now() - entry.created_at).total_seconds(), 3)
+        if age_s > reported_s:  # progress has to grow, and clocks are set back
+            reported_s = age_s
+            usual_s = app.tracker.usual_s(entry)
+            total_s = usual_s if age_s < usual_s else None
+            await ctx.report_progress(age_s, total_s, entry.state)
 
     entry = await app.finder.find(app.account, task_id, kind)
     sight = await app.tracker.wait(entry, wait_seconds, tick)

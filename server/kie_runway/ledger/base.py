@@ -110,15 +110,36 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """
+    What `open_intent` would do.
+
+    Attributes:
+        earlier: The row that would be returned, queued again or superseded, if there is one.
+        spends: Whether something would be sent that no earlier call has set out to send.
+    """
+
+    earlier: Entry | None
+    spends: bool
+
+    @property
+    def supersedes(self) -> bool:
+        """Whether it would take the place of a request that may have been charged."""
+        return self.spends and self.earlier is not None and self.earlier.state is TaskState.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """
-    The limiter's word for one intent that wants to submit.
+    The word of the limiter and the cap for one intent that wants to submit.
 
-    `entry` is set when it may submit now; otherwise `wait_s` says when to ask again, and
-    None there means that the row is no longer ours to submit.
+    `entry` is set when it may submit now, `refused` (the row, rejected) when the cap forbids it;
+    otherwise `wait_s` says when to ask again, and None there means that the row is no longer
+    ours to submit.
     """
 
     entry: Entry | None = None
+    refused: Entry | None = None
     wait_s: float | None = None
 
 
@@ -234,6 +255,10 @@ class Ledger(Protocol):
     `open_intent` and `take_turn` are serialised per account, whatever the process. `now` is the
     caller's clock; a store that machines share may use its own.
 
+    A ledger may be opened with a cap on what an account spends in any 24 hours. Towards it counts
+    the estimate of everything that was sent by any process and not certainly refused: also what
+    failed, expired or stayed unknown.
+
     All methods raise `LedgerError` when the store cannot be read or written. A method that
     returned has committed.
     """
@@ -273,7 +298,19 @@ class Ledger(Protocol):
 
         Raises:
             RequestConflictError: The request_id stands for other arguments.
+            OverBudgetError: Sending it would exceed the cap.
         """
+        ...
+
+    async def foresee(
+        self,
+        intent: Intent,
+        *,
+        now: datetime,
+        since: datetime,
+        supersede_before: datetime | None = None,
+    ) -> Foreseen:
+        """What `open_intent` would do with the same arguments; raises what it would raise."""
         ...
 
     async def take_turn(
@@ -287,10 +324,14 @@ class Ledger(Protocol):
         changes: Mapping[str, Any] | None = None,
     ) -> Turn:
         """
-        Move a row from queued to submitting if the limit allows it, in one transaction.
+        Move a row from queued to submitting if the limit and the cap allow it, in one transaction.
 
         The clock is read inside: a time from before a wait for the store would count as older.
         """
+        ...
+
+    async def spent(self, account: str, *, now: datetime) -> float:
+        """Credits that count towards the cap at that time, by their estimates."""
         ...
 
     async def extend_leases(self, owner: str, until: datetime) -> None:

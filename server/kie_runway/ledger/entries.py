@@ -84,6 +84,12 @@ class EntryTable:
         row = self._db.execute(f"{SELECT} {where} LIMIT 1", values).fetchone()
         return None if row is None else to_entry(row)
 
+    def by_request(self, account: str, request_id: str) -> Entry | None:
+        """The row that a request_id stands for."""
+        return self.one(
+            "WHERE account = ? AND request_id = ? AND superseded_at IS NULL", account, request_id
+        )
+
     def all(self, where: str, *values: object) -> Sequence[Entry]:
         """Every row that a WHERE clause finds."""
         return [to_entry(row) for row in self._db.execute(f"{SELECT} {where}", values)]

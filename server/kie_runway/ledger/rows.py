@@ -21,6 +21,11 @@ def to_ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
+def to_time(ms: int) -> datetime:
+    """Epoch milliseconds as an aware time."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
 def to_row(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of an entry's fields as SQLite takes them."""
 
@@ -41,7 +46,7 @@ def to_entry(row: sqlite3.Row) -> Entry:
     values: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
     for name in _TIMES:
         if values[name] is not None:
-            values[name] = datetime.fromtimestamp(values[name] / 1000, UTC)
+            values[name] = to_time(values[name])
     values["kind"] = TaskKind(values["kind"])
     values["state"] = TaskState(values["state"])
     values["arguments"] = json.loads(values["arguments"])

@@ -3,16 +3,16 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-from kie_runway.errors import RequestConflictError
+from kie_runway.errors import OverBudgetError
 from kie_runway.ledger.base import (
     DURATIONS_MAX,
     Entry,
     Event,
+    Foreseen,
     Intent,
     Limit,
     Look,
@@ -23,8 +23,10 @@ from kie_runway.ledger.base import (
 )
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.entries import EntryTable
-from kie_runway.ledger.rows import CLOCK_JUMP_MS, to_ms, to_row
+from kie_runway.ledger.rows import to_ms, to_row
 from kie_runway.ledger.sqlite_inbox import SqliteInbox
+from kie_runway.ledger.sqlite_intents import SqliteIntents
+from kie_runway.ledger.sqlite_sends import SqliteSends
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 LEASE_MAX_MS = 3_600_000
@@ -40,10 +42,12 @@ T = TypeVar("T")
 class SqliteLedger:
     """The `Ledger` of one machine; any number of processes may share the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, daily_credits: float | None = None) -> None:
         self._database = Database(path)
         self._listeners: list[OnChange] = []
         self._rows = EntryTable(self._database)
+        self._sends = SqliteSends(self._database, daily_credits)
+        self._intents = SqliteIntents(self._rows, self._sends)
         self.inbox = SqliteInbox(self._database)
 
     def subscribe(self, listener: OnChange) -> None:
@@ -63,7 +67,22 @@ class SqliteLedger:
         since: datetime,
         supersede_before: datetime | None = None,
     ) -> Opened:
-        return await self._commit(self._open_intent, intent, now, since, supersede_before)
+        return _unless_refused(
+            await self._commit(self._intents.open, intent, now, since, supersede_before)
+        )
+
+    async def foresee(
+        self,
+        intent: Intent,
+        *,
+        now: datetime,
+        since: datetime,
+        supersede_before: datetime | None = None,
+    ) -> Foreseen:
+        # Not a read: a clock that went back is mended on the way.
+        return _unless_refused(
+            await self._database.write(self._intents.foresee, intent, now, since, supersede_before)
+        )
 
     async def take_turn(
         self,
@@ -77,6 +96,9 @@ class SqliteLedger:
     ) -> Turn:
         columns = {"owner": owner, "lease_until": lease_until, **(changes or {})}
         return await self._commit(self._take_turn, entry_id, limit, now, columns)
+
+    async def spent(self, account: str, *, now: datetime) -> float:
+        return await self._database.read(self._sends.spent, account, now)
 
     async def extend_leases(self, owner: str, until: datetime) -> None:
         held = "WHERE state = 'submitting' AND owner = ?"
@@ -187,54 +209,6 @@ class SqliteLedger:
     def _db(self) -> sqlite3.Connection:
         return self._database.connection
 
-    def _open_intent(
-        self, intent: Intent, now: datetime, since: datetime, supersede_before: datetime | None
-    ) -> Opened:
-        earlier = self._earlier(intent, since)
-        if earlier is None:
-            return Opened(self._rows.insert(_queued(intent, now)), deduplicated=False)
-        if earlier.state is TaskState.REJECTED:
-            requeue = Transition(
-                earlier.id,
-                (TaskState.REJECTED,),
-                TaskState.QUEUED,
-                now,
-                {"error": None, "finished_at": None},
-            )
-            return Opened(self._rows.change(requeue) or earlier, deduplicated=False)
-        if _may_be_superseded(earlier, supersede_before):
-            return Opened(self._supersede(earlier, intent, now), deduplicated=False)
-        return Opened(earlier, deduplicated=True)
-
-    def _earlier(self, intent: Intent, since: datetime) -> Entry | None:
-        if not intent.request_id_chosen:
-            states = (*_UNFINISHED, TaskState.SUCCESS, TaskState.FAIL)
-            return self._rows.one(
-                "WHERE account = ? AND fingerprint = ? AND superseded_at IS NULL"
-                f" AND state IN ({_marks(states)})"
-                f" AND (coalesce(accepted_at, created_at) > ? OR state IN ({_marks(_UNFINISHED)}))"
-                " ORDER BY id DESC",
-                intent.account,
-                intent.fingerprint,
-                *states,
-                to_ms(since),
-                *_UNFINISHED,
-            )
-        earlier = self._by_request(intent.account, intent.request_id)
-        if earlier is not None and earlier.fingerprint != intent.fingerprint:
-            raise RequestConflictError(
-                "This `request_id` already stands for other arguments. Repeat them exactly to get "
-                "that task, or choose a new `request_id` for a new, separately paid video."
-            )
-        return earlier
-
-    def _supersede(self, earlier: Entry, intent: Intent, now: datetime) -> Entry:
-        """A new row in place of one whose outcome stays unknown; a late callback still finds it."""
-        word = "superseded: the user accepts a possible second charge"
-        self._rows.change(Transition.remark(earlier.id, {"superseded_at": now}, word, at=now))
-        entry = _queued(replace(intent, request_id=earlier.request_id), now)
-        return self._rows.insert(replace(entry, supersedes=earlier.id))
-
     def _take_turn(
         self,
         entry_id: int,
@@ -246,19 +220,17 @@ class SqliteLedger:
         entry = self._rows.one("WHERE id = ?", entry_id)
         if entry is None or entry.state is not TaskState.QUEUED:
             return Turn()
-        at, window_ms = to_ms(now), round(limit.window_s * 1000)
-        # If the clock went back, submissions from its future happened by now at the latest.
-        self._db.execute(
-            "UPDATE events SET at = ? WHERE account = ? AND to_state = 'submitting' AND at > ?",
-            (at, entry.account, at + CLOCK_JUMP_MS),
-        )
-        recent = self._db.execute(
-            "SELECT at FROM events WHERE account = ? AND to_state = 'submitting' AND at > ?"
-            " ORDER BY at DESC LIMIT 1 OFFSET ?",
-            (entry.account, at - window_ms, limit.creates - 1),
-        ).fetchone()
-        if recent is not None:
-            return Turn(wait_s=(recent["at"] + window_ms - at) / 1000)
+        self._sends.mend(entry.account, now)
+        refusal = self._sends.over_budget(entry.account, entry.credits, now)
+        if refusal is not None:
+            why = {"error": ErrorInfo.of(refusal), "finished_at": now}
+            refuse = Transition(
+                entry_id, (TaskState.QUEUED,), TaskState.REJECTED, now, why, refusal.code
+            )
+            return Turn(refused=self._rows.change(refuse))
+        wait_s = self._sends.wait_s(entry.account, limit, now)
+        if wait_s is not None:
+            return Turn(wait_s=wait_s)
         turn = Transition(
             entry_id,
             (TaskState.QUEUED,),
@@ -325,12 +297,7 @@ class SqliteLedger:
 
     def _find(self, account: str, any_id: str) -> Entry | None:
         by_task = self._rows.one("WHERE account = ? AND task_id = ?", account, any_id)
-        return by_task or self._by_request(account, any_id)
-
-    def _by_request(self, account: str, request_id: str) -> Entry | None:
-        return self._rows.one(
-            "WHERE account = ? AND request_id = ? AND superseded_at IS NULL", account, request_id
-        )
+        return by_task or self._rows.by_request(account, any_id)
 
     def _list(
         self, account: str, states: Collection[TaskState] | None, limit: int, before: int | None
@@ -361,31 +328,18 @@ def _entries_of(result: object) -> Iterator[Entry]:
             yield result
         case Opened(entry=Entry() as entry) | Turn(entry=Entry() as entry):
             yield entry
+        case Turn(refused=Entry() as entry):
+            yield entry
         case list():
             yield from cast(list[Entry], result)
         case _:
             return
 
 
-def _may_be_superseded(entry: Entry, before: datetime | None) -> bool:
-    if before is None or entry.state is not TaskState.UNKNOWN or entry.sent_at is None:
-        return False
-    return entry.sent_at <= before
-
-
-def _queued(intent: Intent, now: datetime) -> Entry:
-    return Entry(
-        id=0,
-        account=intent.account,
-        request_id=intent.request_id,
-        kind=intent.kind,
-        state=TaskState.QUEUED,
-        arguments=intent.arguments,
-        created_at=now,
-        fingerprint=intent.fingerprint,
-        credits=intent.credits,
-        parent_task_id=intent.parent_task_id,
-    )
+def _unless_refused(result: T | OverBudgetError) -> T:
+    if isinstance(result, OverBudgetError):
+        raise result
+    return result
 
 
 def _marks(values: Collection[object]) -> str:

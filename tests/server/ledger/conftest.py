@@ -16,8 +16,8 @@ def open_ledger(tmp_path: Path) -> OpenLedger:
     """Opens the same store each time, as another process would."""
 
     @asynccontextmanager
-    async def opening() -> AsyncGenerator[Ledger]:
-        ledger = SqliteLedger(tmp_path / "deep" / "ledger.db")
+    async def opening(daily_credits: float | None = None) -> AsyncGenerator[Ledger]:
+        ledger = SqliteLedger(tmp_path / "deep" / "ledger.db", daily_credits=daily_credits)
         await ledger.open()
         try:
             yield ledger

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
@@ -13,7 +13,13 @@ TEN_MINUTES = timedelta(minutes=10)
 LIMIT = Limit(creates=3, window_s=10)
 ENDED = ErrorInfo(code="ended", reason="It ended.", retry="never", charged="unknown")
 
-OpenLedger = Callable[[], AbstractAsyncContextManager[Ledger]]
+
+class OpenLedger(Protocol):
+    """Opens the one store of a test, each time as another process would."""
+
+    def __call__(
+        self, daily_credits: float | None = None
+    ) -> AbstractAsyncContextManager[Ledger]: ...
 
 
 def clock_at(now: datetime) -> Callable[[], datetime]:
@@ -22,7 +28,12 @@ def clock_at(now: datetime) -> Callable[[], datetime]:
 
 
 def intent(
-    request_id: str = "r-1", *, chosen: bool = True, prompt: str = "a boat", account: str = "local"
+    request_id: str = "r-1",
+    *,
+    chosen: bool = True,
+    prompt: str = "a boat",
+    account: str = "local",
+    credits: float | None = 12,
 ) -> Intent:
     return Intent(
         account=account,
@@ -31,7 +42,7 @@ def intent(
         kind=TaskKind.GENERATE,
         arguments={"prompt": prompt},
         fingerprint=f"print of {prompt}",
-        credits=12,
+        credits=credits,
     )
 
 
@@ -93,11 +104,11 @@ async def succeeded(
     return ended
 
 
-def elsewhere(task_id: str = "task-1") -> Entry:
+def elsewhere(task_id: str = "task-1", *, account: str = "local") -> Entry:
     """A task that was not made here, before it is adopted."""
     return Entry(
         id=0,
-        account="local",
+        account=account,
         request_id=task_id,
         kind=TaskKind.GENERATE,
         state=TaskState.WAIT,

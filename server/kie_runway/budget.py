@@ -1,0 +1,88 @@
+"""What may be spent: the daily cap, and the question to the user before a large expense."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from kie_runway.errors import OverBudgetError
+from kie_runway.models import PaidRequest, TaskKind
+from kie_runway.prices import estimate_credits, price_list
+from kie_runway.shown import one_line
+
+DAY: Final = timedelta(hours=24)
+PROMPT_ASKED_CHARS = 120
+_NOUNS: Final[Mapping[TaskKind, str]] = {
+    TaskKind.GENERATE: "video",
+    TaskKind.EXTEND: "extension",
+    TaskKind.ALEPH: "Aleph video",
+}
+
+
+class Spend(NamedTuple):
+    """What one request cost, or may have cost, and when it was sent."""
+
+    at: datetime
+    credits: float
+
+
+def over_budget(
+    credits: float, lately: Sequence[Spend], daily_credits: float
+) -> OverBudgetError | None:
+    """
+    Why nothing of so many credits can be paid for now, or None if it can.
+
+    Args:
+        credits: The price; the last credit of the day may be spent.
+        lately: What was sent in the last 24 hours, oldest first.
+        daily_credits: The cap.
+    """
+    spent = left = sum(spend.credits for spend in lately)
+    if _fits(credits, spent, daily_credits):
+        return None
+    room_at = None
+    for spend in lately:
+        left -= spend.credits
+        if _fits(credits, left, daily_credits):
+            room_at = spend.at + DAY
+            break
+    return OverBudgetError(credits, spent=spent, daily_credits=daily_credits, room_at=room_at)
+
+
+def _fits(credits: float, spent: float, daily_credits: float) -> bool:
+    return round(spent + credits - daily_credits, 6) <= 0  # 0.1 + 0.2 is not 0.3
+
+
+def may_ask(request: PaidRequest, *, confirm_credits: float | None, confirmed: bool) -> bool:
+    """Whether there may be a question; only the ledger knows whether anything would be spent."""
+    return confirmed or _is_large(request, confirm_credits)
+
+
+def question(
+    request: PaidRequest, *, confirm_credits: float | None, pays_again: bool
+) -> str | None:
+    """
+    What to ask the user before a request is paid for; None where they need not be asked.
+
+    The same request gives the same words: an answer counts only for the very question.
+
+    Args:
+        request: What would be paid for.
+        confirm_credits: The least expense to ask about, if there is one.
+        pays_again: An earlier one may have been charged, and this one takes its place.
+    """
+    if not pays_again and not _is_large(request, confirm_credits):
+        return None
+    credits = estimate_credits(request)
+    price = f"about {credits:g} credits (${credits * price_list().usd_per_credit:.2f})"
+    prompt = one_line(request.prompt, PROMPT_ASKED_CHARS).replace('"', "'")
+    noun = _NOUNS[request.kind]
+    if pays_again:
+        return (
+            f"Nobody knows whether an earlier request for this {noun} was charged. Pay {price} for "
+            f'it, possibly a second time? "{prompt}"'
+        )
+    return f'Pay {price} for this {noun}? "{prompt}"'
+
+
+def _is_large(request: PaidRequest, confirm_credits: float | None) -> bool:
+    return confirm_credits is not None and estimate_credits(request) >= confirm_credits

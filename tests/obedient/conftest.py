@@ -1,0 +1,81 @@
+"""A small world for each journey, and what all of them together were told."""
+
+from collections.abc import AsyncGenerator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.obedient.agent import ObedientAgent, User
+from tests.obedient.world import SmallWorld
+from tests.support import ERAS, Era, serve_sandbox
+
+from kie_runway import server
+from kie_runway_tools.catalog import build_tools
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is asked of all journeys together comes after them, if all of them are run."""
+    last = [item for item in items if item.get_closest_marker("after_all_journeys")]
+    if not last:
+        return
+    items[:] = [item for item in items if item not in last] + last
+    asked_for = [Path(str(arg)).resolve() for arg in config.args]
+    is_whole = any(path == HERE or path in HERE.parents for path in asked_for)
+    if not is_whole or config.getoption("keyword") or config.getoption("lf", False):
+        for item in last:
+            item.add_marker(pytest.mark.skip(reason="needs the whole folder"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "after_all_journeys: looks back on all journeys")
+
+
+# Half of a server's start; the results hold nothing of a server, a test or a setting.
+_tools = cache(build_tools)
+_certificates = cache(httpx.create_ssl_context)
+
+
+@pytest.fixture(autouse=True)
+def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All servers share the schemas of their tools and the machine's certificates."""
+    monkeypatch.setattr(server, "build_tools", _tools)
+    monkeypatch.setattr(httpx, "create_ssl_context", _certificates)
+
+
+@pytest.fixture(name="era", params=ERAS)
+def _era(request: pytest.FixtureRequest) -> Era:
+    """Each of the two generations of the protocol."""
+    era: Era = request.param
+    return era
+
+
+@pytest.fixture(name="answers", scope="session")
+def _answers() -> list[dict[str, Any]]:
+    """Every answer of every journey so far."""
+    return []
+
+
+@pytest.fixture(name="world")
+async def _world(
+    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]
+) -> AsyncGenerator[SmallWorld]:
+    """A KIE whose Runway videos take one minute."""
+    async with serve_sandbox(advance="time") as (sandbox, settings):
+        world = SmallWorld(sandbox, settings)
+        world.install(monkeypatch)
+        yield world
+        answers += world.answers
+
+
+@pytest.fixture(name="user")
+def _user() -> User:
+    return User()
+
+
+@pytest.fixture(name="agent")
+def _agent(world: SmallWorld, user: User) -> ObedientAgent:
+    return ObedientAgent(world, user)

@@ -1,0 +1,25 @@
+"""`kie://guide`: how to prompt, judge and pay, on one page."""
+
+from importlib.resources import files
+from typing import Any
+
+from mcp.server import MCPServer
+
+from kie_runway_tools.icons import ICONS
+
+URI = "kie://guide"
+
+
+def add_guide(server: MCPServer[Any]) -> None:
+    """Give a server the guide, read from the package when somebody asks for it."""
+
+    async def guide() -> str:
+        return files("kie_runway_tools").joinpath("guide.md").read_text(encoding="utf-8")
+
+    server.resource(
+        URI,
+        title="Prompting guide",
+        description="How to write prompts for Runway and Aleph, judge the result, and pay once.",
+        mime_type="text/markdown",
+        icons=ICONS,
+    )(guide)
