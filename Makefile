@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .

@@ -52,7 +52,7 @@ async def test_a_success_stays_one_whatever_kie_says_later(
 
     assert (done["state"], later["state"]) == ("success", "success")
     assert later["video_url"] == done["video_url"]
-    assert later["finished_at"] == done["finished_at"]
+    assert later["expires_at"] == done["expires_at"]
 
 
 async def test_a_failure_stays_one_whatever_kie_says_later(

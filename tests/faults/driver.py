@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from kie_runway import cli, serving
+from kie_runway import cli, leases, serving
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.fetch import Fetcher
@@ -212,6 +212,9 @@ def main() -> None:
 
     setattr(Clock, "now", later)  # noqa: B010
     setattr(serving, "Pace", lambda: QUICK)  # noqa: B010
+    if "lease_s" in order:
+        setattr(leases, "LEASE", timedelta(seconds=order["lease_s"]))  # noqa: B010
+        setattr(leases, "HEARTBEAT_S", order["lease_s"] / 6)  # noqa: B010
     if "at" in order:
         POINTS[order["at"]](Fuse(order["passage"]))
     cli.main()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -37,6 +38,8 @@ class Plan:
     is_called_back: bool = True
     posted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when its first POST has been read."""
+    posts: int = 0
+    """How many have been read."""
     task_ids: list[str] = field(default_factory=list[str])
     """What was made of it, once that POST has ended."""
 
@@ -67,6 +70,10 @@ class PlannedGate(Gate):
             self._sandbox.faults.armed.insert(0, self._random.choice(LOOK_UP_FAULTS))
         await super().__call__(scope, receive, send)
 
+    def is_awaiting(self, turns: Mapping[str, int]) -> bool:
+        """Whether of some prompt fewer POSTs have been read than had their turn."""
+        return any(count > self.plans[prompt].posts for prompt, count in turns.items())
+
     def finish(self, task_id: str) -> None:
         """End a task with a video, and forget its callback where that was planned."""
         task = self._sandbox.task(task_id)
@@ -79,6 +86,7 @@ class PlannedGate(Gate):
         body = await Request(scope, receive).body()
         plan = self.plans[json.loads(body)["prompt"]]
         plan.posted.set()
+        plan.posts += 1
         fault = plan.faults.pop(0) if plan.faults else None
         if fault is not None:
             # Nothing awaits before the gate takes it, so no other request can.

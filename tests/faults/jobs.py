@@ -22,10 +22,15 @@ Job = Callable[[], Report]
 def all_jobs(seed: str) -> Sequence[Job]:
     """The long run."""
     random = Random(seed)
-    cases = [*kills.named_cases() * 2, *kills.migration_cases(), *kills.random_cases(random, 110)]
+    cases = [
+        *kills.named_cases(),
+        *kills.named_cases(has_neighbour=True),
+        *kills.migration_cases(),
+        *kills.random_cases(random, 110),
+    ]
     return [
         *(
-            partial(let_storm, f"{seed}-{missed}-{number}", STORM, missed)
+            partial(let_storm, f"{seed}-{missed}-{number}", STORM, missed, bursts=number % 2 == 1)
             for missed, intents in INTENTS.items()
             for number in range(intents // STORM)
         ),
@@ -37,22 +42,30 @@ def all_jobs(seed: str) -> Sequence[Job]:
 def quick_jobs(seed: str) -> Sequence[Job]:
     """A few of each."""
     random = Random(seed)
-    cases = [*kills.named_cases(), *kills.migration_cases(8), *kills.random_cases(random, 10)]
+    cases = [
+        *kills.named_cases()[::2],
+        *kills.named_cases(has_neighbour=True)[1::2],
+        *kills.migration_cases(8),
+        *kills.random_cases(random, 10),
+    ]
     return [
-        partial(let_storm, seed, STORM, "attempts"),
+        partial(let_storm, seed, STORM // 2, "attempts"),
+        partial(let_storm, f"{seed}-bursts", STORM // 2, "attempts", bursts=True),
         partial(let_storm, f"{seed}-all", STORM // 2, "all"),
         *(partial(kill, case) for case in cases),
         *(partial(sweep, name, unheard, 6) for name in sweeps.SWEEPS for unheard in (False, True)),
     ]
 
 
-def let_storm(seed: str, intents: int, missed: storm.Missed) -> Report:
+def let_storm(seed: str, intents: int, missed: storm.Missed, *, bursts: bool = False) -> Report:
     """One storm."""
 
     async def run(folder: Path) -> Report:
-        evidence, tally = await storm.storm(folder, seed=seed, intents=intents, missed=missed)
+        evidence, tally = await storm.storm(
+            folder, seed=seed, intents=intents, missed=missed, bursts=bursts
+        )
         numbers = Numbers.of(f"storm {seed}", evidence)
-        report = Report(seed, kinds=tally.kinds)
+        report = Report(seed, kinds=tally.kinds, moments=tally.moments)
         report.storms[missed].add(numbers)
         return report
 
@@ -66,6 +79,7 @@ def kill(case: kills.Case) -> Report:
         evidence, deaths = await kills.run(case, folder)
         report = Report("", killed=Numbers.of(f"killed {case}", evidence))
         report.kills[case.name] += deaths
+        report.kills_beside += deaths * case.has_neighbour
         return report
 
     return _in_folder(run)

@@ -4,13 +4,16 @@ import itertools
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
+import anyio
 import httpx
 from tests.faults.driver import POINTS
 from tests.faults.evidence import Evidence
+from tests.faults.mortal import MortalServer
 from tests.faults.stage import WISH, Stage, set_stage
 from tests.support import KEY
 
@@ -19,6 +22,7 @@ from kie_runway_sandbox import Fault
 
 OLD_WISH = {"prompt": "a kite", "request_id": "kite"}
 UNHEARD = Fault("lost_answer", "runway/generate")
+AGAIN_EVERY_S = 0.1
 STEPS = 450  # of the event loop, about as many as a journey has
 STATEMENTS = 90  # of the ledger, likewise
 # Of opening a file, and of all steps but the first.
@@ -40,6 +44,8 @@ class Case:
         is_called_back: Whether callbacks are asked for.
         is_unheard: Whether the answer to the paid request gets lost.
         migrates: Whether the ledger is that of the first version, with a task under way.
+        has_neighbour: Whether a process that lives works on the same ledger, for an agent that
+            wants the same.
     """
 
     name: str
@@ -47,14 +53,16 @@ class Case:
     is_called_back: bool = False
     is_unheard: bool = False
     migrates: bool = False
+    has_neighbour: bool = False
 
     def __str__(self) -> str:
         parts = [" then ".join(f"{at} ({passage})" for at, passage in self.fuses)]
         parts += ["called back"] * self.is_called_back + ["unheard"] * self.is_unheard
+        parts += ["beside another"] * self.has_neighbour
         return ", ".join(parts)
 
 
-def named_cases() -> list[Case]:
+def named_cases(*, has_neighbour: bool = False) -> list[Case]:
     """Every named point, with and without callbacks."""
     cases = [
         Case(point, ((point, 1),), is_called_back)
@@ -69,7 +77,7 @@ def named_cases() -> list[Case]:
     cases.append(
         Case("before the unknown commit", (("before the unknown commit", 1),), False, True)
     )
-    return cases
+    return [replace(case, has_neighbour=has_neighbour) for case in cases]
 
 
 def migration_cases(step: int = 1) -> list[Case]:
@@ -93,6 +101,7 @@ def random_cases(random: Random, count: int) -> list[Case]:
             tuple(fuse() for _ in range(random.choice((1, 1, 2)))),
             is_called_back=random.random() < 0.6,
             is_unheard=random.random() < 0.3,
+            has_neighbour=random.random() < 0.3,
         )
         for _ in range(count)
     ]
@@ -105,12 +114,23 @@ async def run(case: Case, folder: Path) -> tuple[Evidence, int]:
     Returns:
         What is to be judged, and how many processes were killed.
     """
-    async with set_stage(folder, is_called_back=case.is_called_back, fuses=case.fuses) as stage:
+    async with set_stage(
+        folder,
+        is_called_back=case.is_called_back,
+        fuses=case.fuses,
+        has_neighbour=case.has_neighbour,
+    ) as stage:
         if case.migrates:
             await _leave_an_old_ledger(stage)
         if case.is_unheard:
             stage.sandbox.inject(UNHEARD)
-        await stage.play(_migrated_journey if case.migrates else _journey)
+        async with anyio.create_task_group() as beside:
+            if stage.neighbour is not None:
+                beside.start_soon(stage.play, partial(_live_beside, stage.neighbour))
+            try:
+                await stage.play(_migrated_journey if case.migrates else _journey)
+            finally:
+                stage.is_over.set()
         return stage.evidence(), stage.server.deaths
 
 
@@ -123,6 +143,21 @@ def _journey(stage: Stage) -> None:
         server.call("save_video", task_id=WISH["request_id"])
     server.call("list_tasks")
     server.leave()
+
+
+def _live_beside(neighbour: MortalServer, stage: Stage) -> None:
+    """
+    Want what the agent of the mortal server wants, again and again from when that one is sending
+    or has died: sooner, and it might never come to the place where it is to die.
+    """
+    name = WISH["request_id"]
+    while not stage.is_over.wait(AGAIN_EVERY_S):
+        task = neighbour.call("get_task", task_id=name)
+        if task.get("state", "queued") != "queued" or stage.server.deaths:
+            task = neighbour.call("generate_video", **WISH)
+        if task.get("state") == "success":
+            neighbour.call("save_video", task_id=name)
+    neighbour.leave()
 
 
 def _migrated_journey(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from tests.wire import Wire
 
 DRIVER = Path(__file__).with_name("driver.py")
 LATER_S = 60  # after a death the next start is that much later: longer than a lease
+SHORT_LEASE_S = 3  # of processes that live beside each other, and so have one time
 
 
 class MortalServer:
@@ -24,6 +25,7 @@ class MortalServer:
         fuses: Where each start but the last ones dies: the point and the how-manieth passage.
         transcript: Told of each call, answer and death.
         stderr: Where the processes' logs go.
+        has_neighbour: Whether another process works on the same ledger.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MortalServer:
         fuses: Sequence[tuple[str, int]] = (),
         transcript: Transcript,
         stderr: Path | None = None,
+        has_neighbour: bool = False,
     ) -> None:
         assert all(at in POINTS for at, _ in fuses)
         self._env = dict(env)
@@ -41,6 +44,7 @@ class MortalServer:
         self._fuses = list(fuses)
         self._transcript = transcript
         self._stderr = stderr
+        self._has_neighbour = has_neighbour
         self._wire: Wire | None = None
         self.deaths = 0
         """How often it was killed."""
@@ -93,6 +97,8 @@ class MortalServer:
     def _open(self) -> Wire:
         if self._wire is None:
             order: dict[str, Any] = {"later_s": LATER_S * self.deaths}
+            if self._has_neighbour:
+                order = {"lease_s": SHORT_LEASE_S}
             if self._fuses:
                 order["at"], order["passage"] = self._fuses.pop(0)
             command = (sys.executable, str(DRIVER), json.dumps(order), "serve", *self._arguments)

@@ -69,7 +69,11 @@ class Report:
     killed: Numbers = field(default_factory=Numbers)
     swept: Numbers = field(default_factory=Numbers)
     kinds: Counter[str] = field(default_factory=Counter[str])
+    moments: Counter[str] = field(default_factory=Counter[str])
+    """What else happened in storms."""
     kills: Counter[str] = field(default_factory=Counter[str])
+    kills_beside: int = 0
+    """Those among them next to a living process on the same ledger."""
     sweeps: Counter[str] = field(default_factory=Counter[str])
     broken_off: list[str] = field(default_factory=list[str])
     """Runs that did not come to their end."""
@@ -90,7 +94,9 @@ class Report:
         for name, numbers in other.parts.items():
             self.parts[name].add(numbers)
         self.kinds += other.kinds
+        self.moments += other.moments
         self.kills += other.kills
+        self.kills_beside += other.kills_beside
         self.sweeps += other.sweeps
 
     def table(self) -> str:
@@ -111,7 +117,10 @@ class Report:
                 f"| {name} | {shown} | {per_1000} | {part.unknown:,} | {len(part.violations)} |"
             )
         lines += _counts("fault of a paid request", "intents", self.kinds)
+        lines += _counts("in storms", "times", self.moments)
         lines += _counts("process killed", "times", self.kills)
+        if self.kills_beside:
+            lines += ["", f"{self.kills_beside:,} of them died beside a living one on the ledger."]
         lines += _counts("operation failed", "journeys", self.sweeps)
         return "\n".join(lines)
 

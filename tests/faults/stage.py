@@ -1,9 +1,10 @@
 """One server process that may die, one sandbox, one agent, and all that was seen of them."""
 
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,10 @@ class Stage:
     server: MortalServer
     transcript: Transcript
     sightings: dict[int, bool]
+    neighbour: MortalServer | None = None
+    """Another server on the same ledger, with no deaths planned."""
+    is_over: threading.Event = field(default_factory=threading.Event)
+    """Set when the journey has come to its end."""
 
     @property
     def ledger(self) -> Path:
@@ -104,9 +109,13 @@ class Stage:
 
 @asynccontextmanager
 async def set_stage(
-    folder: Path, *, is_called_back: bool = False, fuses: Sequence[tuple[str, int]] = ()
+    folder: Path,
+    *,
+    is_called_back: bool = False,
+    fuses: Sequence[tuple[str, int]] = (),
+    has_neighbour: bool = False,
 ) -> AsyncGenerator[Stage]:
-    """A stage of its own in an empty folder; the first call starts the server."""
+    """A stage of its own in an empty folder; the first call starts a server."""
     home = folder / "home"
     home.mkdir(mode=0o700)
     switches = Switches(webhook_key=WEBHOOK_KEY, duplicate_callbacks=True)
@@ -124,17 +133,27 @@ async def set_stage(
             env["KIE_CALLBACK_URL"] = f"http://127.0.0.1:{port}"
             arguments = ["--callbacks-port", str(port)]
         transcript = Transcript(sandbox.log.entries)
-        with (
-            witness(sandbox, home / "ledger.db") as sightings,
+        server, neighbour = (
             MortalServer(
                 env,
                 arguments=arguments,
-                fuses=fuses,
+                fuses=planned,
                 transcript=transcript,
                 stderr=folder / "stderr.log",
-            ) as server,
-        ):
-            yield Stage(folder, settings.api_url, sandbox, server, transcript, sightings)
+                has_neighbour=has_neighbour,
+            )
+            for planned in (fuses, ())
+        )
+        with witness(sandbox, home / "ledger.db") as sightings, server, neighbour:
+            yield Stage(
+                folder,
+                settings.api_url,
+                sandbox,
+                server,
+                transcript,
+                sightings,
+                neighbour if has_neighbour else None,
+            )
 
 
 def _is_lost(sandbox: Sandbox) -> bool:

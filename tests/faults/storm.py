@@ -2,6 +2,8 @@
 Many intents at once, each with a fault of its own: two servers on one ledger, impatient agents.
 
 Everything is real but for time, which is moved on, and the transport between agent and server.
+In a calm storm agents come one by one, just below the limit of creates; in one of bursts they
+come all at once, and most of them have to wait for it.
 """
 
 import asyncio
@@ -13,34 +15,43 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import anyio
 import pytest
+from pydantic import SecretStr
 from tests.faults.calling_back import (
     await_callbacks,
     free_port,
     miss_attempts,
     was_called_back,
 )
-from tests.faults.evidence import Evidence, Kie, LedgerFile
+from tests.faults.evidence import Evidence, Kie, LedgerFile, videos_in
 from tests.faults.gate import Plan, PlannedGate
 from tests.faults.kinds import choose
+from tests.faults.limiting import note_waits, turns_in
 from tests.faults.servers import Answer, Server
+from tests.faults.stage import WEBHOOK_KEY
 from tests.faults.transcript import Transcript
 from tests.faults.virtual import VirtualClock
 from tests.support import KEY, settings_for
 
-from kie_runway import opening
+from kie_runway import opening, submit
 from kie_runway.client import Deadlines, KieClient
-from kie_runway_sandbox import Sandbox, SandboxOptions, Switches, serve
+from kie_runway_sandbox import Sandbox, SandboxOptions, Switches, callbacks, serve
+from kie_runway_sandbox.clips import STAND_IN_VIDEO
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LANES = 12  # agents at work at once
+BURST_LANES = 30  # more than may send in 10 s
 PATIENCE_S = 1.0  # what a server grants KIE's answer
+BURST_ANSWER_S = 0.3  # what it grants a call there, before it says how things stand
 BETWEEN_S = 0.57  # of virtual time between two intents: near the limit of 18 in 10 s
 TICK_S = 0.02
+HELD_S = 0.005
 TICKS_MOVE_S = 0.25
+BURST_TICKS_MOVE_S = 0.5  # there is more to wait for
 LOOK_UP_FAULTS_PERCENT = 3.0
 MISSED_PERCENT = 5.0
 NAMED_PERCENT = 85.0
@@ -70,6 +81,29 @@ class Tally:
     cancelled: int = 0
     decisions: int = 0
     """To pay again, if the first payment is in doubt."""
+    waited: int = 0
+    """Creates that the limiter let wait."""
+    queued: int = 0
+    """Agents who were told so."""
+    saved: int = 0
+    """Videos, by the server itself."""
+    signed: int = 0
+    """Callbacks that were taken."""
+
+    @property
+    def moments(self) -> Counter[str]:
+        """All but the kinds, by the names that the report shows."""
+        return Counter(
+            {
+                "create had to wait for the limiter": self.waited,
+                "agent was told `queued`": self.queued,
+                "call cancelled": self.cancelled,
+                "server restarted": self.restarts,
+                "decision to pay again": self.decisions,
+                "signed callback taken": self.signed,
+                "video saved unasked": self.saved,
+            }
+        )
 
 
 @dataclass
@@ -84,6 +118,8 @@ class Storm:
     offline: Server
     tally: Tally
     missed: Missed
+    bursts: bool
+    ledger: Path
     wishes: list[Wish] = field(default_factory=list[Wish])
 
     async def live(self, number: int) -> None:
@@ -96,7 +132,8 @@ class Storm:
         wish = self._wish(number)
         self.gate.plans[wish[1]["prompt"]] = plan
         self.wishes.append(wish)
-        self.clock.advance(BETWEEN_S)
+        if not self.bursts:
+            await self.pass_time(BETWEEN_S)
         if kind.is_offline:
             await self.offline.call(*wish)
         if kind.client_leaves:
@@ -105,12 +142,24 @@ class Storm:
             random.choice(self.servers).restart()
             self.tally.restarts += 1
         task = await random.choice(self.servers).call(*wish)
+        self.tally.queued += task.get("state") == "queued"
         for _ in range(random.choice((0, 1, 2))):
+            task = await random.choice(self.servers).call(*wish)
+        while task.get("state") == "queued":
             task = await random.choice(self.servers).call(*wish)
         if random.random() < 0.7:
             for task_id in plan.task_ids:
                 self.gate.finish(task_id)
         await self._follow(task)
+
+    async def pass_time(self, seconds: float) -> None:
+        """
+        Move on, but not while a request is on its way: in storms time runs so much faster than
+        the machine that KIE would count by other times than the limiter did.
+        """
+        while self.gate.is_awaiting(turns_in(self.ledger)):  # noqa: ASYNC110 it is told by a file
+            await asyncio.sleep(HELD_S)
+        self.clock.advance(seconds)
 
     def _wish(self, number: int) -> Wish:
         """Something that no other agent wants, most of the time with a name of its own."""
@@ -146,7 +195,9 @@ class Storm:
             await server.call("list_tasks", {"limit": 5})
 
 
-async def storm(folder: Path, *, seed: str, intents: int, missed: Missed) -> tuple[Evidence, Tally]:
+async def storm(
+    folder: Path, *, seed: str, intents: int, missed: Missed, bursts: bool = False
+) -> tuple[Evidence, Tally]:
     """
     Let a storm pass, settle, and gather what is to be judged.
 
@@ -155,8 +206,10 @@ async def storm(folder: Path, *, seed: str, intents: int, missed: Missed) -> tup
         seed: Chooses faults and what agents do; the order of events is left to chance.
         intents: How many.
         missed: Which callbacks do not arrive.
+        bursts: Whether agents come all at once.
     """
     random = Random(seed)
+    webhook_key = random.choice((None, WEBHOOK_KEY))
     options = SandboxOptions(
         keys=(KEY,),
         advance="manual",
@@ -164,7 +217,7 @@ async def storm(folder: Path, *, seed: str, intents: int, missed: Missed) -> tup
         render="off",
         credits=Decimal(10_000_000),
         callback_spacing_s=0.2,
-        switches=Switches(duplicate_callbacks=True),
+        switches=Switches(duplicate_callbacks=True, webhook_key=webhook_key),
     )
     with pytest.MonkeyPatch.context() as patch, Sandbox(options) as sandbox:
         # Made-up answers to look-ups excuse much, so the other half of all storms goes without.
@@ -172,6 +225,9 @@ async def storm(folder: Path, *, seed: str, intents: int, missed: Missed) -> tup
         gate = sandbox.app = PlannedGate(sandbox, random, percent)
         clock = VirtualClock(START, sandbox)
         _hurry(patch, clock)
+        if bursts:
+            patch.setattr(submit, "ANSWER_WITHIN_S", BURST_ANSWER_S)
+        waited = note_waits(patch)
         if missed == "attempts":
             miss_attempts(patch, random, MISSED_PERCENT)
         transcript = Transcript(sandbox.log.entries)
@@ -183,15 +239,20 @@ async def storm(folder: Path, *, seed: str, intents: int, missed: Missed) -> tup
                 "home": folder,
                 "database_url": f"sqlite:///{ledger}",
                 "callback_url": f"http://127.0.0.1:{port}" if port else None,
+                "webhook_hmac_key": SecretStr(webhook_key) if webhook_key else None,
+                "autosave": random.choice((False, True)),
             }
             settings = settings_for(running.url, **common)
             servers = [Server(settings, transcript, port) for _ in range(2)]
             nowhere = settings_for(f"http://127.0.0.1:{free_port()}", **common)
             offline = Server(nowhere, transcript, None)
-            weather = Storm(random, sandbox, gate, clock, servers, offline, tally, missed)
+            weather = Storm(
+                random, sandbox, gate, clock, servers, offline, tally, missed, bursts, ledger
+            )
             for server in (*servers, offline):
                 background.start_soon(server.run)
-            background.start_soon(_tick, clock)
+            await servers[0].call("list_tasks", {})  # there is a ledger now
+            background.start_soon(_tick, weather)
             await _work(weather, intents)
             await _settle(weather)
             for server in (*servers, offline):
@@ -202,8 +263,15 @@ async def storm(folder: Path, *, seed: str, intents: int, missed: Missed) -> tup
             LedgerFile.read(ledger),
             transcript.calls,
             settled=True,
-            secrets=(KEY,),
+            secrets=(KEY, WEBHOOK_KEY),
+            videos=videos_in(folder / "videos"),
+            clip=STAND_IN_VIDEO,
         )
+        tally.waited = len(waited)
+        tally.saved = len(evidence.videos)
+        if webhook_key:
+            taken = sandbox.log.select("callback")
+            tally.signed = sum(callback.details["acknowledged"] for callback in taken)
     return evidence, tally
 
 
@@ -221,13 +289,17 @@ def _hurry(patch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
     patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
     patch.setattr(opening, "Clock", lambda: clock)
     patch.setattr(opening, "KieClient", client)
+    # Signed by the real clock otherwise, and so too long ago or not yet.
+    signing = SimpleNamespace(time=lambda: clock.now().timestamp())
+    patch.setattr(callbacks, "time", signing)
 
 
-async def _tick(clock: VirtualClock) -> None:
+async def _tick(weather: Storm) -> None:
     """Time passes also when every agent waits."""
+    moved_s = BURST_TICKS_MOVE_S if weather.bursts else TICKS_MOVE_S
     while True:
         await asyncio.sleep(TICK_S)
-        clock.advance(TICKS_MOVE_S)
+        await weather.pass_time(moved_s)
 
 
 async def _work(weather: Storm, intents: int) -> None:
@@ -238,7 +310,7 @@ async def _work(weather: Storm, intents: int) -> None:
             await weather.live(number)
 
     async with anyio.create_task_group() as lanes:
-        for _ in range(LANES):
+        for _ in range(BURST_LANES if weather.bursts else LANES):
             lanes.start_soon(lane)
 
 

@@ -200,6 +200,16 @@ BREACHES: Sequence[tuple[str, str, Change]] = (
     ("I8", "a video from elsewhere", lived(*LIVED, video_url="http://elsewhere/video.mp4")),
     ("I9", "a refusal by KIE's limiter", log(entry(4, "refused", None, code=429))),
     ("I9", "21 in ten seconds", log(*(entry(n, "refused", None, code=422) for n in range(4, 24)))),
+    (
+        "I9",
+        "21 in ten seconds, few of them well",
+        log(
+            *(
+                entry(n, "fault", None, endpoint="runway/generate", fault="html_502")
+                for n in range(4, 24)
+            )
+        ),
+    ),
     ("I10", "an answer that nobody heard", both(rows((LOST, UNKNOWN)), only_log(create(1)))),
     (
         "I10",

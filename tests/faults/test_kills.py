@@ -42,6 +42,26 @@ async def test_a_killed_process_costs_nothing_twice_and_loses_nothing_that_can_b
     assert [row.state for row in evidence.ledger.rows][-1] == state
 
 
+@pytest.mark.parametrize(
+    ("point", "state"),
+    [
+        ("after the queued commit", "success"),
+        ("sent", "unknown"),
+    ],
+)
+async def test_beside_a_process_that_is_killed_another_one_pays_nothing_twice(
+    tmp_path: Path, point: str, state: str
+) -> None:
+    with anyio.fail_after(WITHIN_S):
+        evidence, deaths = await run(Case("", ((point, 1),), has_neighbour=True), tmp_path)
+    summary = summarize(evidence)
+
+    assert deaths == 1
+    assert not summary.violations
+    assert summary.duplicates == 0
+    assert [row.state for row in evidence.ledger.rows] == [state]
+
+
 async def test_a_stage_without_faults_ends_with_a_saved_video(tmp_path: Path) -> None:
     """The harness itself: nothing is found because nothing is wrong, not because nothing ran."""
 

@@ -12,19 +12,23 @@ same story is clean.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from tests.faults.checker import Violation
+from tests.faults.checker import Violation, violations
 from tests.faults.evidence import token_of
 from tests.faults.house import open_house
+from tests.faults.money import CREATES_MAX
 from tests.faults.rig import Rig
+from tests.faults.storm import storm
 
 from kie_runway.client import KieClient
 from kie_runway.confirming import Confirmer
 from kie_runway.errors import NotSentError, OutcomeUnknownError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Callback, Entry, Transition, Turn
+from kie_runway.ledger.base import LOCAL_ACCOUNT, Callback, Entry, Limit, Transition, Turn
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskState
 from kie_runway.outcomes import Outcomes
@@ -32,6 +36,8 @@ from kie_runway.submit import Submitter
 from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
+
+WITHIN_S = 120.0
 
 Story = Callable[[Rig], Awaitable[Sequence[Violation]]]
 """Plays something and returns what was broken on the way, before anything could mend it."""
@@ -92,6 +98,14 @@ async def old_news_comes_after_the_end(rig: Rig) -> Sequence[Violation]:
     await rig.look(quick, "one")
     hold.released.set()
     await looking
+    return rig.check()
+
+
+async def more_come_than_may_be_sent(rig: Rig) -> Sequence[Violation]:
+    """To two processes in turn, each of which alone may send them all but for the other."""
+    processes = [await rig.open(), await rig.open()]
+    for number in range(CREATES_MAX + 1):
+        await rig.generate(processes[number % 2], f"boat {number}")
     return rig.check()
 
 
@@ -194,6 +208,42 @@ def answered_before_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Submitter, "_read", read_memory)
 
 
+def each_process_counts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_turn = SqliteLedger.take_turn
+    turns: dict[str, list[datetime]] = {}
+
+    async def take_turn_alone(
+        self: SqliteLedger,
+        entry_id: int,
+        *,
+        owner: str,
+        limit: Limit,
+        now: Callable[[], datetime],
+        **kwargs: Any,
+    ) -> Turn:
+        mine = turns.setdefault(owner, [])
+        since = now() - timedelta(seconds=limit.window_s)
+        if len(mine) >= limit.creates and mine[-limit.creates] > since:
+            return Turn(wait_s=(mine[-limit.creates] - since).total_seconds())
+        mine.append(now())
+        everything = replace(limit, creates=1_000_000)
+        return await take_turn(self, entry_id, owner=owner, limit=everything, now=now, **kwargs)
+
+    monkeypatch.setattr(SqliteLedger, "take_turn", take_turn_alone)
+
+
+def half_the_window_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_turn = SqliteLedger.take_turn
+
+    async def take_turn_sooner(
+        self: SqliteLedger, entry_id: int, *, limit: Limit, **kwargs: Any
+    ) -> Turn:
+        half = replace(limit, window_s=limit.window_s / 2)
+        return await take_turn(self, entry_id, limit=half, **kwargs)
+
+    monkeypatch.setattr(SqliteLedger, "take_turn", take_turn_sooner)
+
+
 MUTANTS = {
     "M1 ambiguous treated as not sent": Mutant("I1", the_answer_is_lost, ambiguous_is_not_sent),
     "M2 submitting requeued": Mutant(
@@ -207,6 +257,10 @@ MUTANTS = {
     "M6 answered before the commit": Mutant(
         "I2", the_process_dies_after_answering, answered_before_written
     ),
+    "M7 each process counts for itself": Mutant(
+        "I9", more_come_than_may_be_sent, each_process_counts_its_own
+    ),
+    "M8 half the window": Mutant("I9", more_come_than_may_be_sent, half_the_window_counts),
 }
 
 
@@ -235,6 +289,16 @@ async def test_the_product_itself_is_clean(
     story: Story, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert await broken(story, monkeypatch, tmp_path) == ([], [])
+
+
+async def test_a_storm_of_bursts_overruns_a_broken_limiter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    each_process_counts_its_own(monkeypatch)
+    with anyio.fail_after(WITHIN_S):
+        evidence, _ = await storm(tmp_path, seed="test", intents=50, missed="attempts", bursts=True)
+
+    assert "I9" in {found.invariant for found in violations(evidence)}
 
 
 async def test_the_rig_gives_every_create_an_address_of_its_own(

@@ -12,13 +12,18 @@ pytestmark = pytest.mark.anyio
 WITHIN_S = 120.0
 
 
-@pytest.mark.parametrize("missed", ["attempts", "all"])
-async def test_a_storm_of_faults_pays_nothing_twice(tmp_path: Path, missed: Missed) -> None:
+@pytest.mark.parametrize(("missed", "bursts"), [("attempts", True), ("all", False)])
+async def test_a_storm_of_faults_pays_nothing_twice(
+    tmp_path: Path, missed: Missed, bursts: bool
+) -> None:
     with anyio.fail_after(WITHIN_S):
-        evidence, tally = await storm(tmp_path, seed="test", intents=60, missed=missed)
+        evidence, tally = await storm(
+            tmp_path, seed="test", intents=60, missed=missed, bursts=bursts
+        )
     summary = summarize(evidence)
 
     assert tally.kinds.total() == 60
     assert summary.creates > 20
     assert summary.duplicates == 0
     assert not summary.violations
+    assert not bursts or (tally.waited > 20 and tally.queued > 20)

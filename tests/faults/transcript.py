@@ -1,5 +1,6 @@
 """What clients asked, and what they were shown."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -60,11 +61,13 @@ class Transcript:
     calls: list[Call] = field(default_factory=list[Call])
     kills: list[int] = field(default_factory=list[int])
     _read: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, tool: str, arguments: Mapping[str, Any]) -> int:
         """Note a question before it is asked; returns the call's number."""
-        self.calls.append(Call(tool, dict(arguments), len(self.log)))
-        return len(self.calls) - 1
+        with self._lock:  # of two agents in two threads each needs its own number
+            self.calls.append(Call(tool, dict(arguments), len(self.log)))
+            return len(self.calls) - 1
 
     def end(self, number: int, answer: Mapping[str, Any]) -> None:
         """Note what a client was shown."""
