@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .
@@ -55,7 +55,7 @@ bench: $(VENV)/.tested $(NODE_TOOLS)/.installed
 tokens: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m tests.bench --tokens
 
-# Rewrites the generated tables of the README; `make test` checks them.
+# Rewrites the README's generated tables and the schema snapshots; `make test` checks them.
 docs: $(VENV)/.tested
 	UPDATE_SCHEMAS=1 UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py tests/tools/test_catalog.py
 

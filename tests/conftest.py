@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support import ERAS, Era
 
 # The first run on a machine builds Hypothesis's tables, which takes over a second; that says
 # nothing about the tests.
@@ -24,3 +25,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("KIE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("KIE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(name="era", params=ERAS)
+def _era(request: pytest.FixtureRequest) -> Era:
+    """Each of the two generations of the protocol."""
+    era: Era = request.param
+    return era

@@ -12,6 +12,8 @@ from kie_runway.pace import Pace
 from kie_runway.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from kie_runway.client import KieClient
     from kie_runway.clock import Clock
     from kie_runway.finder import Finder
@@ -48,7 +50,7 @@ class App:
     """Waits for a video that is being saved unasked; None: that happens to none."""
     sheets: "Sheets"
     thumbnail: "Callable[[str], Awaitable[Thumbnail | None]]"
-    shown: set[int]
+    pictured: "dict[int, datetime]"
     """Rows whose picture an agent has already been given: tokens are paid once."""
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from kie_runway.clock import Clock
-from kie_runway.errors import KieRunwayError
+from kie_runway.errors import loggable
 from kie_runway.ledger.base import Entry, Ledger
 from kie_runway.models import TaskState
 from kie_runway.saving import Saver
@@ -102,7 +102,7 @@ class Autosaver:
                 while await self._save_next():
                     pass
             except Exception as exc:  # most likely the ledger; it may be well again later
-                log.error("cannot look for unsaved videos: %s", _reason(exc))
+                log.error("cannot look for unsaved videos: %s", loggable(exc))
 
     async def _save_next(self) -> bool:
         """Save one video, or fail to; False when there is none to save now."""
@@ -121,7 +121,7 @@ class Autosaver:
         except Exception as exc:
             self._not_before[entry.id] = retry_at(entry, self._clock.now())
             self._release(entry.id)
-            log.warning("%s %s was not saved: %s", entry.kind, entry.task_id, _reason(exc))
+            log.warning("%s %s was not saved: %s", entry.kind, entry.task_id, loggable(exc))
         else:
             self._not_before.pop(entry.id, None)
 
@@ -130,8 +130,3 @@ def retry_at(entry: Entry, now: datetime) -> datetime:
     """When to try again: the longer ago it finished, the later."""
     age = now - (entry.finished_at or entry.created_at)
     return now + min(max(RETRY_MIN, age / 4), RETRY_MAX)
-
-
-def _reason(exc: Exception) -> str:
-    """What may be logged: the words of an error that is not ours could hold a signed address."""
-    return exc.reason if isinstance(exc, KieRunwayError) else type(exc).__name__

@@ -1,6 +1,6 @@
 """What may be spent: the daily cap, and the question to the user before a large expense."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ from kie_runway.shown import one_line
 
 DAY: Final = timedelta(hours=24)
 PROMPT_ASKED_CHARS = 120
+DIGEST_CHARS = 8
 _NOUNS: Final[Mapping[TaskKind, str]] = {
     TaskKind.GENERATE: "video",
     TaskKind.EXTEND: "extension",
@@ -58,7 +59,11 @@ def may_ask(request: PaidRequest, *, confirm_credits: float | None, confirmed: b
 
 
 def question(
-    request: PaidRequest, *, confirm_credits: float | None, pays_again: bool
+    request: PaidRequest,
+    *,
+    confirm_credits: float | None,
+    pays_again: bool,
+    contents: Iterable[str] = (),
 ) -> str | None:
     """
     What to ask the user before a request is paid for; None where they need not be asked.
@@ -69,19 +74,21 @@ def question(
         request: What would be paid for.
         confirm_credits: The least expense to ask about, if there is one.
         pays_again: An earlier one may have been charged, and this one takes its place.
+        contents: Digests of the local files in it, for an answer holds for these alone.
     """
     if not pays_again and not _is_large(request, confirm_credits):
         return None
     credits = estimate_credits(request)
     price = f"about {credits:g} credits (${credits * price_list().usd_per_credit:.2f})"
     prompt = one_line(request.prompt, PROMPT_ASKED_CHARS).replace('"', "'")
+    files = "".join(f" File {digest[-DIGEST_CHARS:]}." for digest in sorted(contents))
     noun = _NOUNS[request.kind]
     if pays_again:
         return (
             f"Nobody knows whether an earlier request for this {noun} was charged. Pay {price} for "
-            f'it, possibly a second time? "{prompt}"'
+            f'it, possibly a second time? "{prompt}"{files}'
         )
-    return f'Pay {price} for this {noun}? "{prompt}"'
+    return f'Pay {price} for this {noun}? "{prompt}"{files}'
 
 
 def _is_large(request: PaidRequest, confirm_credits: float | None) -> bool:

@@ -6,6 +6,7 @@ KieRunwayError
 ├── RequestConflictError     the request_id already stands for other arguments
 ├── UnknownTaskError         neither the ledger nor KIE knows the id
 ├── NotFinishedError         the task has no video yet
+├── StillUploadingError      a file is on its way to KIE; the call started nothing
 ├── StuckError               KIE has been working on it for far too long
 ├── ExpiredError             KIE deleted the video (14 days)
 ├── NoKeyError               KIE_API_KEY is not set
@@ -96,6 +97,13 @@ class NotFinishedError(KieRunwayError):
     retry = "later"
 
 
+class StillUploadingError(KieRunwayError):
+    """A file needs longer than a call may take; its upload goes on."""
+
+    code = "still_uploading"
+    retry = "later"
+
+
 class StuckError(KieRunwayError):
     """KIE has been working on a task for more than 30 minutes; it goes on."""
 
@@ -152,7 +160,7 @@ class OverBudgetError(KieRunwayError):
             minute = room_at + timedelta(seconds=59, microseconds=999_999)  # a whole one, no sooner
             words = (
                 f"{cost}; {spent:,.10g} of the {cap} a day (KIE_DAILY_CREDITS) were spent in the "
-                f"last 24 hours. Room for it from {minute:%Y-%m-%d %H:%M} UTC."
+                f"last 24 hours. There is room for it from {minute:%Y-%m-%d %H:%M} UTC."
             )
         super().__init__(words)
         self.room_at = room_at
@@ -366,3 +374,8 @@ class OutcomeUnknownError(KieError):
             http_status=http_status,
             body_code=body_code,
         )
+
+
+def loggable(exc: Exception) -> str:
+    """What may be logged: the words of an error that is not ours could hold a signed address."""
+    return exc.reason if isinstance(exc, KieRunwayError) else type(exc).__name__

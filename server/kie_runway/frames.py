@@ -84,7 +84,12 @@ def _open(video: BinaryIO) -> Generator[tuple[InputContainer, VideoStream]]:
     video.seek(0)
     try:
         # A file object, not a name: FFmpeg reads some names as addresses.
-        options = {"format_whitelist": FORMATS, "codec_whitelist": CODECS, "max_streams": "8"}
+        options = {
+            "format_whitelist": FORMATS,
+            "codec_whitelist": CODECS,
+            "max_streams": "8",
+            "advanced_editlist": "0",  # FFmpeg copies all samples once for each of its entries
+        }
         with av.open(video, "r", options=options) as container:
             stream = next(iter(container.streams.video), None)
             # PyAV's stubs say that every stream has a decoder.

@@ -22,12 +22,16 @@ class Given:
 
     Attributes:
         files: By the arguments that name them.
+        uploaded: By the arguments that are addresses of earlier uploads, digests of what was
+            uploaded.
     """
 
     request: PaidRequest
     files: Mapping[str, LocalFile]
+    uploaded: Mapping[str, str]
 
     @property
     def stands_for(self) -> Mapping[str, str]:
-        """What each file means, whatever its address will be: the same content is the same."""
-        return {argument: f"sha256:{file.digest}" for argument, file in self.files.items()}
+        """What each file means, whatever its address is: the same content is the same."""
+        read = {argument: file.digest for argument, file in self.files.items()}
+        return {argument: f"sha256:{it}" for argument, it in {**read, **self.uploaded}.items()}

@@ -21,7 +21,7 @@ from anyio.to_thread import run_sync
 from kie_runway.errors import DownloadError, StorageError
 from kie_runway.fetch import Fetcher
 from kie_runway.folder import Folder
-from kie_runway.media_types import image_type
+from kie_runway.media_types import JPEG, image_type
 from kie_runway.mp4 import is_whole_mp4, looks_like_mp4
 
 VIDEO_MAX_BYTES = 512 * 1024 * 1024
@@ -32,6 +32,8 @@ NAME_MAX_CHARS = 120
 THUMBNAIL_MAX_BYTES = 200_000
 THUMBNAIL_SOURCE_MAX_BYTES = 8_000_000
 THUMBNAIL_SOURCE_MAX_PIXELS = 30_000_000
+THUMBNAIL_SOURCE_MAX_SCANS = 64  # a progressive JPEG has about ten
+JPEG_SCAN = b"\xff\xda"
 THUMBNAIL_TIMEOUT_S = 10.0
 THUMBNAIL_SIDES_PX = (768, 512, 320)
 
@@ -239,6 +241,8 @@ async def thumbnail(fetcher: Fetcher, url: str) -> Thumbnail | None:
         return None
     if len(data) <= THUMBNAIL_MAX_BYTES:
         return Thumbnail(data, mime_type)
+    if mime_type == JPEG and data.count(JPEG_SCAN) > THUMBNAIL_SOURCE_MAX_SCANS:
+        return None  # each costs as much as a whole picture, in a few bytes
     return await run_sync(_shrink, data)
 
 

@@ -11,7 +11,8 @@ MP4: Final = "video/mp4"
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_BYTES = 13
-_WEBP_PARTS = (b"VP8 ", b"VP8L", b"VP8X")
+_WEBP_FIRST = (b"VP8 ", b"VP8L", b"VP8X")
+_WEBP_PICTURES = (b"VP8 ", b"VP8L", b"ANMF")
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = 0xDA
 _JPEG_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
@@ -72,8 +73,15 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _is_whole_webp(data: bytes) -> bool:
-    size = 8 + int.from_bytes(data[4:8], "little")
-    return data[12:16] in _WEBP_PARTS and 20 <= size <= len(data)
+    end = 8 + int.from_bytes(data[4:8], "little")
+    if data[12:16] not in _WEBP_FIRST or end > len(data):
+        return False
+    at, has_picture = 12, False
+    while at + 8 <= end:
+        has_picture = has_picture or data[at : at + 4] in _WEBP_PICTURES
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2  # name, length, content, filling
+    return has_picture and at == end
 
 
 def _number(data: bytes, at: int) -> int:

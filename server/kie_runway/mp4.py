@@ -1,4 +1,4 @@
-"""Tells from its bytes whether a file is an MP4, and whether its end is missing."""
+"""Tells from its bytes whether a file is an MP4, whether it is whole, and what it promises."""
 
 import os
 import re

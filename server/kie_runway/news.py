@@ -108,6 +108,13 @@ class News:
             self._turn_page(self._stories[topic], topic, rows)
         return Watch(topic is None or bool(rows), release)
 
+    def tell(self, entry: Entry) -> None:
+        """Call the listeners of a task though its row has not changed."""
+        for topic in (entry.request_id, entry.task_id):
+            if topic is not None and (story := self._stories.get(topic)) is not None:
+                for listener in list(story.listeners.values()):
+                    listener()
+
     def _note(self, entry: Entry) -> None:
         """A row was committed here."""
         self._call_for({None, entry.request_id, entry.task_id})

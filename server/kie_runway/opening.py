@@ -57,6 +57,14 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         rescue=rescue,
         callback_base_url=settings.callback_url,
     )
+    uploader = Uploader(
+        LOCAL_ACCOUNT,
+        client,
+        ledger.uploads,
+        clock=clock,
+        service=settings.upload_url,
+        roots=settings.upload_roots,
+    )
     saver = Saver(ledger, client, VideoStore(settings.videos_dir, fetcher), clock)
     autosaver = Autosaver(ledger, saver, clock)
     sheets = Sheets(settings.home_dir / "frames", fetcher)
@@ -65,6 +73,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         stack.push_async_callback(ledger.aclose)
         await ledger.open()
         stack.push_async_callback(client.aclose)
+        stack.push_async_callback(uploader.aclose)
         stack.push_async_callback(tracker.aclose)
         await tracker.start()
         stack.push_async_callback(news.aclose)
@@ -85,7 +94,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
             ledger=ledger,
             client=client,
             submitter=submitter,
-            uploader=Uploader(client, clock, settings.upload_roots),
+            uploader=uploader,
             finder=Finder(ledger, client, clock),
             tracker=tracker,
             news=news,
@@ -96,5 +105,5 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
             saved=autosaver.saved if settings.autosave else None,
             sheets=sheets,
             thumbnail=partial(thumbnail, fetcher),
-            shown=set(),
+            pictured={},
         )

@@ -30,9 +30,10 @@ _DRIVE = re.compile(r"/[A-Za-z]:")
 def root_of(uri: str) -> Path | None:
     """The directory or file that a client offers as a root; None if it is none of this machine."""
     try:
-        return _path_of_uri(uri) if uri.startswith(FILE_URI) else None
+        path = _path_of_uri(uri) if uri.startswith(FILE_URI) else None
     except ValueError:
         return None
+    return None if "\0" in str(path) else path
 
 
 def open_within(address: str, roots: Sequence[Path], argument: str) -> BinaryIO:

@@ -83,7 +83,10 @@ class StrictServer(MCPServer[T]):
                 return error_result(BadInputError(explain_arguments(cause, known)))
             if tool.resolved_params and isinstance(cause, ToolError):  # no tool here raises it
                 return error_result(
-                    DeclinedError("The client's answer to a question is of no use; nothing began.")
+                    DeclinedError(
+                        "The client's answer to the question could not be used; nothing was "
+                        "started."
+                    )
                 )
             raise ToolError(str(exc).removeprefix(f"Error executing tool {name}: ")) from cause
 

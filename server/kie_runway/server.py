@@ -27,8 +27,9 @@ INSTRUCTIONS = (
     "Paid AI videos by KIE's Runway. The journey: generate_video (aleph_generate restyles a "
     "video) with a request_id of your choice; get_task (aleph_get_task) with the longest "
     "wait_seconds, again until it ends, mostly within 1 to 10 minutes; judge the picture; "
-    "save_video. Each result's `next` says what to do now. Repeat a call only with its old "
-    "request_id: that never pays twice. A new request_id is a new charge, so ask the user first. "
+    "save_video unless it is saved. Each result's `next` says what to do now. Repeat a call only "
+    "with its old request_id: that never pays twice. A new request_id is a new charge, so ask the "
+    "user first. "
     "list_tasks finds lost tasks. kie://guide tells how to prompt."
 )
 GREETINGS = ("initialize", "notifications/initialized", "server/discover")

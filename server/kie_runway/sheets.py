@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 import anyio
 from anyio.to_thread import run_sync
 
-from kie_runway.errors import BadInputError, ExpiredError, KieRunwayError
+from kie_runway.errors import BadInputError, ExpiredError, loggable
 from kie_runway.fetch import Fetcher
 from kie_runway.folder import Folder
 from kie_runway.ledger.base import Entry
@@ -96,7 +96,7 @@ class Sheets:
                 kept = await run_sync(_read, self._directory, name)
                 return kept or await self._make(name, entry)
             except Exception as exc:  # an agent can do without
-                log.warning("no frames of %s %s: %s", entry.kind, entry.task_id, _reason(exc))
+                log.warning("no frames of %s %s: %s", entry.kind, entry.task_id, loggable(exc))
             finally:
                 self._scopes.discard(scope)
         return None
@@ -200,8 +200,3 @@ def _prune(folder: Folder) -> None:
     for _, name in sorted(sheets)[:-KEPT_SHEETS]:
         with suppress(OSError):
             folder.remove(name)
-
-
-def _reason(exc: Exception) -> str:
-    """What may be logged: the words of an error that is not ours could hold a signed address."""
-    return exc.reason if isinstance(exc, KieRunwayError) else type(exc).__name__

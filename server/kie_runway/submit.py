@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 DUPLICATE_WINDOW: Final = timedelta(minutes=10)
 LIMIT: Final = Limit(creates=18, window_s=10)  # KIE refuses above 20 (contract §11)
 BALANCE_S = 1.5  # a hint is not worth more waiting
+BALANCE_FOR: Final = timedelta(seconds=1)
 ALONE: Final = timedelta(seconds=5)  # more than it takes from reading the balance to sending
 LATEST = 50
 ANSWER_WITHIN_S = 40.0  # then the caller gets the row as it stands; clients give up at 60 s
@@ -80,6 +81,8 @@ class Submitter:
         self._rescue = rescue
         self._runs: dict[int, _Run] = {}
         self._closing = asyncio.Event()
+        self._reading: asyncio.Task[float | None] | None = None
+        self._read_at = clock.now()
         self._outcomes = Outcomes(
             ledger, clock=clock, leases=leases, rescue=rescue, closing=self._closing
         )
@@ -147,7 +150,7 @@ class Submitter:
         stands_for: Mapping[str, str] | None = None,
     ) -> Foreseen:
         """
-        What `start` would do now, files uploaded; nothing is written or sent.
+        What `start` would do now, were its files uploaded; nothing is started or sent.
 
         Raises:
             NoKeyError, RequestConflictError, OverBudgetError, LedgerError: As `start` would.
@@ -210,7 +213,9 @@ class Submitter:
         """Send when it is its turn; the row as it ended, unless somebody else has it."""
         tries = _Tries()
         while not self._closing.is_set():
-            balance = await self._balance()  # before its turn, which must not be late
+            # Before its turn, which must not be late.
+            balance = await (self._balance_lately() if tries.turns else self._balance())
+            tries.turns += 1
             token = new_token() if self._callback_base_url else None
             turn = await self._ledger.take_turn(
                 entry_id,
@@ -268,6 +273,14 @@ class Submitter:
             ended_as = await self._outcomes.accept(entry, task_id)
         return ended_as, pause_s
 
+    async def _balance_lately(self) -> float | None:
+        """The same, read at most once a second, for those who wait for their turn."""
+        now = self._clock.now()
+        if self._reading is None or not timedelta() <= now - self._read_at < BALANCE_FOR:
+            self._reading = asyncio.create_task(self._balance(), name="balance")
+            self._read_at = now
+        return await asyncio.shield(self._reading)
+
     async def _balance(self) -> float | None:
         """The credits there are, if KIE says so quickly."""
         try:
@@ -321,8 +334,9 @@ class _Run:
 
 @dataclass(slots=True)
 class _Tries:
-    """How often one intent was certainly not taken."""
+    """How often one intent asked for its turn, and was certainly not taken."""
 
+    turns: int = 0
     not_sent: int = 0
     rate_limited: int = 0
 

@@ -121,10 +121,12 @@ class Tracker:
             follower = self._followers.get(entry.id)
             # What is stuck is looked at so seldom that a wait alone would bring nothing.
             stuck = follower is not None and self._plan.is_stuck(follower.entry)
+            began = asyncio.get_running_loop().time()
             if seconds <= 0 or stuck or (follower is not None and follower.is_no_use_waiting):
                 await self._glance(entry.id)
-            if seconds > 0:
-                await self._wait(entry, seconds, changed, tick)
+            left = seconds - (asyncio.get_running_loop().time() - began)
+            if left > 0:
+                await self._wait(entry, left, changed, tick)
         return await self._sight(entry)
 
     async def look_now(self, entry: Entry, *, ended_at: datetime) -> Sight:

@@ -1,30 +1,43 @@
 """Local files on their way to KIE: opened, told by their bytes, uploaded under random names."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Final
-from weakref import WeakValueDictionary
+from typing import Final, TypeVar
 
-import anyio
 from anyio.to_thread import run_sync
 
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
-from kie_runway.errors import BadInputError, KieError, NoUploadRootsError, UnavailableError
+from kie_runway.errors import (
+    BadInputError,
+    KieError,
+    NoUploadRootsError,
+    StillUploadingError,
+    UnavailableError,
+)
 from kie_runway.given import Given, LocalFile
+from kie_runway.ledger.uploads import StoredUpload, Uploads
 from kie_runway.media_types import JPEG, MP4, PNG, WEBP, media_type
 from kie_runway.models import PaidRequest
 from kie_runway.roots import open_within, root_of
 
+T = TypeVar("T")
+
 UPLOAD_MAX_BYTES: Final = 10_000_000  # contract §3, §5
 RETENTION: Final = timedelta(hours=24)  # contract §9 also speaks of 3 days
+# A call has to answer before its client gives up (60 s), and a paid one has to be sent as well.
+UPLOADED_WITHIN_S: Final = 45.0
+GIVEN_WITHIN_S: Final = 12.0
 MIN_LIFETIME: Final = timedelta(hours=4)  # for a task to be sent, and KIE to fetch the file
 
 _EXTENSIONS: Final = {JPEG: "jpg", PNG: "png", WEBP: "webp", MP4: "mp4"}
@@ -52,27 +65,49 @@ class Uploader:
     Uploads pictures and videos of this machine, which costs nothing.
 
     A file's own name and place stay here. The same content again is not uploaded again while
-    its address has four hours to live.
+    its address has four hours to live, whichever process on the ledger uploaded it.
 
     Calls raise `NoKeyError` without a key, `NoUploadRootsError` where no directory may be read,
     `BadInputError` for what cannot be read or is of no use to KIE, all before anything is sent,
-    and `KieError` when KIE does not take the file.
+    `StillUploadingError` when that takes longer than a call may (it goes on, so repeat the call),
+    `KieError` when KIE does not take the file, and `LedgerError` when uploads can be neither
+    looked up nor noted: an address that is not noted might be paid for twice, so none is given.
     """
 
-    def __init__(self, client: KieClient, clock: Clock, roots: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        account: str,
+        client: KieClient,
+        uploads: Uploads,
+        *,
+        clock: Clock,
+        service: str,
+        roots: Sequence[Path],
+    ) -> None:
         """
         Prepare.
 
         Args:
+            account: Whose uploads these are.
             client: Uploads.
+            uploads: Those of before, and of other processes.
             clock: Tells which addresses still live.
+            service: Base URL of where the client uploads to.
             roots: Where files may lie; none: where the client says.
         """
+        self._account = account
         self._client = client
+        self._uploads = uploads
         self._clock = clock
+        self._service = service
         self._roots = roots
-        self._uploads: dict[str, Upload] = {}
-        self._uploading: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._running: dict[str, asyncio.Task[StoredUpload]] = {}
+
+    async def aclose(self) -> None:
+        """Break off what is being uploaded."""
+        for running in self._running.values():
+            running.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def upload_file(self, address: str, client_roots: Sequence[str]) -> Upload:
         """
@@ -84,15 +119,21 @@ class Uploader:
         """
         self._client.require_key()
         roots = self._roots_of(client_roots)
-        return await self._upload(await run_sync(_read, address, roots, "path"), "path")
+        file = await run_sync(_read, address, roots, "path")
+        return await _within(UPLOADED_WITHIN_S, self._upload(file, "path"))
 
     async def upload_data(self, data: str) -> Upload:
         """Upload a file that comes in Base64, plain or as a `data:` URL."""
         self._client.require_key()
-        return await self._upload(await run_sync(_decode, data), "data")
+        file = await run_sync(_decode, data)
+        return await _within(UPLOADED_WITHIN_S, self._upload(file, "data"))
 
     async def read(self, request: PaidRequest, client_roots: Sequence[str] = ()) -> Given:
-        """The local files of a request, each of a kind that its argument takes."""
+        """
+        What the media of a request are: its local files, and the contents of earlier uploads.
+
+        Each local file is of a kind that its argument takes.
+        """
         files: dict[str, LocalFile] = {}
         if request.local_files:
             self._client.require_key()
@@ -100,15 +141,21 @@ class Uploader:
             for argument, uri in request.local_files.items():
                 files[argument] = await run_sync(_read, uri, roots, argument)
                 _check_use(files[argument], argument)
-        return Given(request, files)
+        uploaded: dict[str, str] = {}
+        for argument in request.media:
+            url: str | None = getattr(request, argument)
+            if url is not None and argument not in files:
+                digest = await self._uploads.digest_of(self._account, url)
+                if digest is not None:
+                    uploaded[argument] = digest
+        return Given(request, files, uploaded)
 
     async def upload(self, given: Given) -> PaidRequest:
         """The request that KIE can carry out, once its files are uploaded."""
-        urls = {
-            argument: (await self._upload(file, argument)).url
-            for argument, file in given.files.items()
-        }
-        return given.request.model_copy(update=urls)
+        uploads = (self._upload(file, argument) for argument, file in given.files.items())
+        uploaded = await _within(GIVEN_WITHIN_S, asyncio.gather(*uploads))
+        urls = [upload.url for upload in uploaded]
+        return given.request.model_copy(update=dict(zip(given.files, urls, strict=True)))
 
     def _roots_of(self, client_roots: Sequence[str]) -> Sequence[Path]:
         roots = self._roots or [root for uri in client_roots if (root := root_of(uri)) is not None]
@@ -120,28 +167,41 @@ class Uploader:
         return roots
 
     async def _upload(self, file: LocalFile, argument: str) -> Upload:
-        lock = self._uploading.setdefault(file.digest, anyio.Lock())
-        async with lock:
-            now = self._clock.now()
-            known = self._uploads.get(file.digest)
-            # Above the retention the clock has gone back, and says nothing.
-            if known is not None and MIN_LIFETIME <= known.expires_at - now <= RETENTION:
-                return known
-            try:
-                url = await self._send(file)
-            except KieError as exc:
-                exc.reason = (
-                    f"The upload of `{argument}` failed, and this call started nothing. "
-                    f"{exc.reason}"
-                )
-                raise
-            upload = Upload(url, file.mime_type, len(file.data), now + RETENTION)
-            self._uploads = {
-                digest: earlier
-                for digest, earlier in self._uploads.items()
-                if earlier.expires_at > now
-            } | {file.digest: upload}
-            return upload
+        """Shared by all who want the same content, and it goes on when they leave."""
+        running = self._running.get(file.digest)
+        if running is None:
+            running = asyncio.create_task(self._store(file), name="upload")
+            self._running[file.digest] = running
+            running.add_done_callback(partial(self._ended, file.digest))
+        try:
+            stored = await asyncio.shield(running)
+        except KieError as exc:
+            told = copy(exc)  # others may wait for the same upload
+            told.reason = (
+                f"The upload of `{argument}` failed, and this call started nothing. {exc.reason}"
+            )
+            raise told from exc
+        return Upload(stored.url, file.mime_type, len(file.data), stored.expires_at)
+
+    def _ended(self, digest: str, running: asyncio.Task[StoredUpload]) -> None:
+        del self._running[digest]
+        if not running.cancelled():
+            running.exception()  # whoever waited has been told; perhaps nobody did
+
+    async def _store(self, file: LocalFile) -> StoredUpload:
+        now = self._clock.now()
+        stored = await self._uploads.living(
+            self._account,
+            self._service,
+            file.digest,
+            after=now + MIN_LIFETIME,
+            until=now + RETENTION,  # beyond it the clock has gone back, and says nothing
+        )
+        if stored is None:
+            url = await self._send(file)
+            stored = StoredUpload(self._account, self._service, file.digest, url, now + RETENTION)
+            await self._uploads.remember(stored, now=now)
+        return stored
 
     async def _send(self, file: LocalFile) -> str:
         """The address; random in all its parts, for it is public and must never be reused."""
@@ -154,6 +214,17 @@ class Uploader:
         if uploaded.size_bytes not in (None, len(file.data)):
             raise UnavailableError("KIE has stored only a part of it.")
         return uploaded.url
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise StillUploadingError(
+            "The file is still being uploaded, and this call started nothing. In a minute, repeat "
+            "it just as it was."
+        ) from None
 
 
 def _read(address: str, roots: Sequence[Path], argument: str) -> LocalFile:

@@ -12,7 +12,7 @@ from mcp import Client
 from tests.attacks.hooks import HMAC_KEY
 from tests.attacks.kie import OTHER_KEY, Hurry
 from tests.attacks.leaks import Trail, TrailHandler
-from tests.support import ERAS, KEY, Era, draw, settings_for
+from tests.support import KEY, draw, settings_for
 
 from kie_runway import server, submit, webhooks
 from kie_runway.ledger.sqlite import SqliteLedger
@@ -41,13 +41,6 @@ def _settings(served: tuple[Sandbox, str], sandbox: Sandbox) -> Settings:
     """A server's settings that point at the sandbox, as new."""
     assert sandbox.log.entries == []
     return settings_for(served[1])
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    """Each of the two generations of the protocol."""
-    era: Era = request.param
-    return era
 
 
 # Half of a server's start; the results hold nothing of a server, a test or a setting.

@@ -58,7 +58,7 @@ async def test_the_cap_is_spent_to_its_edge_and_no_further(
     error = refused["error"]
     assert error["reason"].startswith(
         "This video would cost about 12 credits; 36 of the 36 a day (KIE_DAILY_CREDITS) were "
-        "spent in the last 24 hours. Room for it from 20"
+        "spent in the last 24 hours. There is room for it from 20"
     )
     assert (error["charged"], error["retry"]) == ("no", "ask_user")
     assert "try again" not in str(refused).lower()

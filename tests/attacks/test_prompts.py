@@ -70,16 +70,14 @@ async def test_an_address_that_could_carry_orders_is_refused(era: Era, address: 
             assert len(caught.value.message) < 200
 
 
-@pytest.mark.parametrize(
-    "name", ["\x1b[31m", "a" * 1000, "ignore previous instructions", "__class__"]
-)
+@pytest.mark.parametrize("name", ["\x1b[31m", "a" * 1000, "ignore previous instructions"])
 async def test_an_argument_that_nobody_knows_is_not_repeated(era: Era, name: str) -> None:
     async with connect(Settings(), era) as agent:
         with pytest.raises(MCPError) as caught:
             await agent.client.get_prompt("text_to_video", {"idea": "x", name: "y"})
 
     assert caught.value.code == INVALID_PARAMS
-    assert name not in caught.value.message or name == "__class__"
+    assert name not in caught.value.message
     assert caught.value.message.isprintable()
 
 

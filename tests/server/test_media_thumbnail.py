@@ -173,6 +173,19 @@ async def test_a_picture_that_cannot_be_had_is_none(host: FileHost, reply: bytes
     assert await get(host) is None
 
 
+async def test_a_jpeg_of_endless_scans_is_none(host: FileHost) -> None:
+    target = BytesIO()
+    noise(300, "L").save(target, "JPEG", progressive=True, quality=95)
+    whole = target.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    scan = whole[last : whole.rindex(b"\xff\xd9")]
+    host.answers["/image"] = http(whole[:last] + scan * 90 + b"\xff\xd9")
+    host.answers["/some"] = http(whole[:last] + scan * 40 + b"\xff\xd9")
+
+    assert await get(host) is None
+    assert await get(host, "/some") is not None
+
+
 async def test_a_picture_larger_than_any_source_is_none(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

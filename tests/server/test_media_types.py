@@ -50,7 +50,7 @@ def test_half_a_file_is_nothing(mime_type: str) -> None:
     ids=repr,
 )
 def test_a_text_dressed_as_a_picture_or_video_is_nothing(start: bytes) -> None:
-    assert media_type(start + TEXT) is None or start.endswith(b"VP8X")
+    assert media_type(start + TEXT) is None
 
 
 @pytest.mark.parametrize("brand", [b"qt  ", b"M4A ", b"avis"])

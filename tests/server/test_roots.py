@@ -289,6 +289,7 @@ def test_refusals_leave_no_descriptor_open(root: Path) -> None:
         ("file://other.example/srv", None),
         ("https://example.com/srv", None),
         ("file:///srv?x", None),
+        ("file:///srv/%00", None),
         ("", None),
     ],
 )

@@ -8,18 +8,12 @@ import anyio
 import pytest
 from mcp import MCPError
 from mcp.types import ImageContent
-from tests.support import ERAS, Agent, Era, connect, serve_sandbox, structured, text_of
+from tests.support import Agent, Era, connect, serve_sandbox, structured, text_of
 
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 async def started(agent: Agent, **arguments: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,16 +22,21 @@ from tests.server.kie_stub import client
 from kie_runway.errors import (
     BadInputError,
     KieError,
+    LedgerError,
     NoKeyError,
     NoUploadRootsError,
     UnavailableError,
 )
+from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import AlephRequest, GenerateRequest
 from kie_runway.uploading import UPLOAD_MAX_BYTES, Uploader
 
 pytestmark = pytest.mark.anyio
 
 PNG = picture()
+BASE64 = base64.b64encode(PNG).decode()
+SERVICE = "https://upload.example"
 
 
 @dataclass
@@ -56,8 +61,9 @@ class Host:
                 "all": request.content,
             }
         )
+        number = len(self.parts)
         await checkpoint()
-        return self.answer or self.stored(f"https://files.example/{len(self.parts)}")
+        return self.answer or self.stored(f"https://files.example/{number}")
 
     def stored(self, url: str, **more: Any) -> httpx.Response:
         data = {"downloadUrl": url, **more}
@@ -69,6 +75,7 @@ class Dispatch:
     """An uploader, what it sends to, and the files it may read."""
 
     uploader: Uploader
+    ledger: SqliteLedger
     host: Host
     clock: QuickClock
     root: Path
@@ -82,10 +89,31 @@ class Dispatch:
 
 
 @asynccontextmanager
-async def dispatch(root: Path, *, key: str | None = "a-key") -> AsyncGenerator[Dispatch]:
-    host, clock = Host(), QuickClock()
-    async with client(key=key, handler=host.take) as kie:
-        yield Dispatch(Uploader(kie, clock, [root]), host, clock, root)
+async def dispatch(
+    root: Path,
+    *,
+    key: str | None = "a-key",
+    account: str = LOCAL_ACCOUNT,
+    host: Host | None = None,
+    roots: Sequence[Path] | None = None,
+    service: str = SERVICE,
+) -> AsyncGenerator[Dispatch]:
+    """All that read one directory share one ledger, as processes do."""
+    host, clock, ledger = host or Host(), QuickClock(), SqliteLedger(root / "ledger.db")
+    await ledger.open()
+    try:
+        async with client(key=key, handler=host.take) as kie:
+            uploader = Uploader(
+                account,
+                kie,
+                ledger.uploads,
+                clock=clock,
+                service=service,
+                roots=[root] if roots is None else roots,
+            )
+            yield Dispatch(uploader, ledger, host, clock, root)
+    finally:
+        await ledger.aclose()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +172,53 @@ async def test_the_same_content_is_uploaded_again_only_when_its_address_grows_ol
     assert len(here.host.parts) == 3
 
 
+async def test_an_address_is_given_again_after_a_restart_and_by_another_process(
+    tmp_path: Path,
+) -> None:
+    host = Host()
+    async with dispatch(tmp_path, host=host) as one, dispatch(tmp_path, host=host) as other:
+        first = await one.uploader.upload_data(BASE64)
+        elsewhere = await other.uploader.upload_data(BASE64)
+    async with dispatch(tmp_path, host=host) as restarted:
+        again = await restarted.uploader.upload_data(BASE64)
+        restarted.clock.at += timedelta(hours=20, seconds=1)
+        late = await restarted.uploader.upload_data(BASE64)
+
+    assert first == elsewhere == again
+    assert late.url != first.url
+    assert len(host.parts) == 2
+
+
+async def test_an_address_of_another_account_or_service_is_not_given(tmp_path: Path) -> None:
+    host = Host()
+    async with (
+        dispatch(tmp_path, host=host) as mine,
+        dispatch(tmp_path, host=host, account="other") as theirs,
+        dispatch(tmp_path, host=host, service="https://sandbox.example") as rehearsal,
+    ):
+        urls = {await here.upload(PNG) for here in (mine, theirs, rehearsal)}
+
+    assert len(urls) == 3
+
+
+async def test_a_ledger_that_fails_makes_an_upload_fail_clearly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise LedgerError("The ledger failed.")
+
+    async with dispatch(tmp_path) as here:
+        for method in ("living", "remember"):
+            with monkeypatch.context() as broken:
+                broken.setattr(here.ledger.uploads, method, fail)
+                with pytest.raises(LedgerError) as caught:
+                    await here.upload(PNG)
+        whole = await here.upload(PNG)
+
+    assert caught.value.charged == "no"
+    assert whole == "https://files.example/2"  # the one that could not be noted was not given
+
+
 async def test_a_clock_that_was_put_back_makes_no_address_younger(tmp_path: Path) -> None:
     async with dispatch(tmp_path) as here:
         await here.upload(PNG)
@@ -187,9 +262,6 @@ async def test_what_is_no_picture_or_video_stays_here(tmp_path: Path, content: b
             await here.uploader.upload_data(base64.b64encode(content).decode())
 
     assert here.host.parts == []
-
-
-BASE64 = base64.b64encode(PNG).decode()
 
 
 @pytest.mark.parametrize(
@@ -241,11 +313,43 @@ async def test_a_request_is_sent_with_addresses_and_means_the_contents(tmp_path:
 
     assert isinstance(sent, AlephRequest)
     assert sent.prompt == "file:///not/a/file"
-    assert sent.video_url == "https://files.example/1"
-    assert sent.reference_image_url == "https://files.example/2"
+    types = {
+        f"https://files.example/{number}": part["content_type"]
+        for number, part in enumerate(here.host.parts, 1)
+    }
+    assert types == {sent.video_url: "video/mp4", sent.reference_image_url: "image/webp"}
     assert sent.local_files == {}
     assert set(given.stands_for) == {"video_url", "reference_image_url"}
     assert all(re.fullmatch("sha256:[0-9a-f]{64}", value) for value in given.stands_for.values())
+
+
+async def test_an_address_of_an_upload_means_the_content_wherever_and_whenever_it_is_repeated(
+    tmp_path: Path,
+) -> None:
+    host = Host()
+
+    async def meaning(here: Dispatch, url: str) -> dict[str, str]:
+        request = AlephRequest(prompt="a", video_url=url)
+        given = await here.uploader.read(request)
+
+        assert await here.uploader.upload(given) == request  # it is sent as it was given
+        return dict(given.stands_for)
+
+    async with dispatch(tmp_path, host=host) as here:
+        file = AlephRequest(prompt="a", video_url=here.file("a.mp4", MP4))
+        as_file = dict((await here.uploader.read(file)).stands_for)
+        early = await here.upload(MP4)
+        here.clock.at += timedelta(days=30)
+        late, other = await here.upload(MP4), await here.upload(MP4 + bytes(8))
+    async with dispatch(tmp_path, host=host) as restarted:
+        means = [await meaning(restarted, url) for url in (early, late, other)]
+        unheard = await meaning(restarted, f"{early}?")
+    async with dispatch(tmp_path, host=host, account="other") as stranger:
+        elsewhere = await meaning(stranger, early)
+
+    assert means[0] == means[1] == as_file
+    assert means[2] not in ({}, as_file)
+    assert unheard == elsewhere == {}
 
 
 async def test_a_request_without_files_is_left_alone(tmp_path: Path) -> None:
@@ -297,10 +401,9 @@ async def test_settings_outweigh_what_the_client_offers(tmp_path: Path) -> None:
 async def test_without_a_directory_of_this_machine_nothing_is_read(
     tmp_path: Path, offered: list[str]
 ) -> None:
-    async with dispatch(tmp_path) as here, client(handler=here.host.take) as kie:
-        uploader = Uploader(kie, here.clock, [])
+    async with dispatch(tmp_path, roots=[]) as here:
         with pytest.raises(NoUploadRootsError, match="KIE_UPLOAD_ROOTS"):
-            await uploader.upload_file(here.file("a.png", PNG), offered)
+            await here.uploader.upload_file(here.file("a.png", PNG), offered)
 
 
 async def test_without_a_key_nothing_is_read(tmp_path: Path) -> None:

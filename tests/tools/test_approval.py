@@ -14,7 +14,7 @@ from tests.asking import NO, YES, User, connect_for
 from tests.hosting import hosted
 from tests.journeys.processes import http_server, standalone_sandbox
 from tests.pictures import picture
-from tests.support import ERAS, QUICK, Era, connect, serve_sandbox
+from tests.support import QUICK, Era, connect, serve_sandbox
 from tests.wire import COMMAND
 
 from kie_runway.clock import Clock
@@ -30,7 +30,10 @@ WITHIN_S = 30
 BOAT = {"prompt": "a boat", "request_id": "one"}
 QUESTION = 'Pay about 12 credits ($0.06) for this video? "a boat"'
 SENDING: tuple[Endpoint, ...] = (
-    *("runway/generate", "runway/extend", "aleph/generate", "file-stream-upload"),
+    "runway/generate",
+    "runway/extend",
+    "aleph/generate",
+    "file-stream-upload",
 )
 REFUSALS = {
     "decline": NO,
@@ -40,12 +43,6 @@ REFUSALS = {
     "nothing in it": t.ElicitResult(action="accept", content={}),
     "nonsense": t.ElicitResult(action="accept", content={"proceed": "perhaps"}),
 }
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 @pytest.fixture(name="kie")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mcp import MCPError
 from mcp.types import PromptReference, ResourceTemplateReference
-from tests.support import ERAS, Agent, Era, connect
+from tests.support import Agent, Era, connect
 
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.anyio
 INVALID_PARAMS = -32602
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TASK = "kie://tasks/{id}"
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 async def offered(agent: Agent, where: str, argument: str, value: str = "") -> list[str]:

@@ -26,7 +26,7 @@ async def test_a_video_that_is_saved_unasked_needs_no_further_call(era: Era) -> 
             task = await finished(agent, sandbox)
 
     assert await anyio.Path(task["file"]).read_bytes() == MP4
-    assert task["next"] == "Give the user the file."
+    assert task["next"] == "Judge the picture. Give the user the file."
 
 
 async def test_a_video_that_cannot_be_saved_is_given_by_its_address(era: Era) -> None:
@@ -58,7 +58,9 @@ async def test_without_saving_the_agent_is_told_how(era: Era) -> None:
         task = await finished(agent, sandbox)
         saved = await agent.call("save_video", task_id=task["task_id"])
 
-    assert task["next"] == "Give the user video_url; save_video keeps it past expires_at."
+    assert task["next"] == (
+        "Judge the picture. Give the user video_url; save_video keeps it past expires_at."
+    )
     assert await anyio.Path(saved["file"]).is_file()
     assert saved["next"] == "Give the user the file."
 

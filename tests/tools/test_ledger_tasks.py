@@ -94,7 +94,7 @@ async def test_a_paid_call_answers_with_a_handle_and_later_with_its_result() -> 
 
     assert sandbox.task(handle.task_id)
     assert (handle.status, handle.ttl_ms) == ("working", None)
-    assert handle.status_message == "KIE has accepted it."
+    assert handle.status_message == "KIE has accepted it. About 12 credits."
     assert (while_working.task_id, while_working.status) == (handle.task_id, "working")
     assert while_working.result is None
     assert done.status == "completed"
@@ -233,7 +233,7 @@ async def test_cancelling_stops_nothing_and_the_task_says_so_from_then_on() -> N
     }
     assert cancelled.status == "working"
     assert "KIE cannot stop a task" in (cancelled.status_message or "")
-    assert "charged" in (cancelled.status_message or "")
+    assert "is paid for" in (cancelled.status_message or "")
     assert structured(done.tool_result)["state"] == "success"
 
 

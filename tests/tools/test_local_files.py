@@ -1,8 +1,11 @@
 """Local files as arguments: uploaded on the way, and never paid for twice."""
 
 import base64
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -16,6 +19,7 @@ from tests.pictures import MP4, picture
 from tests.support import ERAS, Agent, Era, connect, serve_sandbox, text_of
 from tests.wire import COMMAND
 
+from kie_runway import uploading
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 
@@ -171,6 +175,72 @@ async def test_the_same_file_again_is_the_same_task_also_after_a_restart_and_els
     assert uploads(sandbox) == 1
 
 
+def age_uploads(settings: Settings) -> None:
+    """Make every upload one of two days ago."""
+    with closing(sqlite3.connect(settings.ledger_path)) as ledger, ledger:
+        ledger.execute("UPDATE uploads SET expires_at = expires_at - 2 * 86400000")
+
+
+@pytest.mark.parametrize("request_id", [{}, {"request_id": "one"}], ids=["unnamed", "named"])
+@pytest.mark.parametrize("expired", [False, True], ids=["living", "expired"])
+@pytest.mark.parametrize("way", ["path", "data"])
+async def test_an_upload_and_a_call_with_its_address_repeated_after_a_restart_are_one_task(
+    root: Path, era: Era, way: str, expired: bool, request_id: dict[str, str]
+) -> None:
+    file = root / "cat.png"
+    data = base64.b64encode(file.read_bytes()).decode()
+    given = {"path": str(file)} if way == "path" else {"data": data}
+
+    async def follow(agent: Agent) -> dict[str, Any]:
+        url = (await agent.call("upload_file", **given))["url"]
+        return await agent.call("generate_video", prompt="it purrs", image_url=url, **request_id)
+
+    async with serve_sandbox() as (sandbox, settings):
+        settings = allowing(settings, root)
+        async with connect(settings, era) as agent, connect(settings, era) as elsewhere:
+            first = await follow(agent)
+            if expired:
+                age_uploads(settings)
+            repeats = [await follow(elsewhere)]
+        async with connect(settings, era) as restarted:
+            repeats += [
+                await follow(restarted),
+                await restarted.call(  # the address of the first upload
+                    "generate_video", prompt="it purrs", image_url=sent(sandbox)[0], **request_id
+                ),
+                await restarted.call(
+                    "generate_video", prompt="it purrs", image_url=file.as_uri(), **request_id
+                ),
+            ]
+
+    assert {task["task_id"] for task in repeats} == {first["task_id"]}
+    assert all(task["deduplicated"] for task in repeats)
+    assert len(sent(sandbox)) == 1
+    assert uploads(sandbox) == (2 if expired else 1)
+
+
+async def test_an_upload_of_another_content_after_a_restart_is_another_video(
+    root: Path, era: Era
+) -> None:
+    async def follow(agent: Agent) -> dict[str, Any]:
+        url = (await agent.call("upload_file", path=str(root / "cat.png")))["url"]
+        return {"prompt": "it purrs", "image_url": url}
+
+    async with serve_sandbox() as (sandbox, settings):
+        settings = allowing(settings, root)
+        async with connect(settings, era) as agent:
+            await agent.call("generate_video", **await follow(agent), request_id="one")
+        (root / "cat.png").write_bytes(picture("PNG", "red"))
+        async with connect(settings, era) as restarted:
+            call = await follow(restarted)
+            error = (await restarted.fail("generate_video", **call, request_id="one"))["error"]
+            other = await restarted.call("generate_video", **call)
+
+    assert (error["code"], error["charged"]) == ("request_id_conflict", "no")
+    assert "deduplicated" not in other
+    assert len(sent(sandbox)) == uploads(sandbox) == 2
+
+
 async def test_two_at_once_in_two_processes_are_one_task(root: Path, era: Era) -> None:
     tasks: list[str] = []
     async with serve_sandbox() as (sandbox, settings):
@@ -189,6 +259,25 @@ async def test_two_at_once_in_two_processes_are_one_task(root: Path, era: Era) -
     assert len(set(tasks)) == 1
     assert len(sent(sandbox)) == 1
     assert uploads(sandbox) <= 2
+
+
+async def test_a_file_that_takes_long_goes_on_and_the_same_call_again_finds_it(
+    root: Path, era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"prompt": "it purrs", "image_url": (root / "cat.png").as_uri()}
+    async with serve_sandbox() as (sandbox, settings):
+        sandbox.inject(Fault("slow_head", "file-stream-upload", seconds=0.2))
+        async with connect(allowing(settings, root), era) as agent:
+            monkeypatch.setattr(uploading, "GIVEN_WITHIN_S", 0.0)
+            refused = await agent.refuse("generate_video", given)
+            tasks = await agent.call("list_tasks")
+            monkeypatch.setattr(uploading, "GIVEN_WITHIN_S", 30.0)
+            task = await agent.call("generate_video", **given)
+
+    assert (refused["error"]["code"], refused["error"]["charged"]) == ("still_uploading", "no")
+    assert tasks == {"tasks": []}
+    assert task["state"] == "wait"
+    assert sandbox.requests["file-stream-upload"] == sandbox.requests["runway/generate"] == 1
 
 
 async def test_another_content_under_the_same_request_id_is_a_conflict(
@@ -235,6 +324,7 @@ async def test_a_row_that_was_never_sent_is_sent_by_the_repeat_from_a_living_add
             with anyio.fail_after(30):
                 await sandbox.log.wait_for("fault")
             it.cancel_scope.cancel()
+        age_uploads(settings)
         async with connect(allowing(settings, root), era) as restarted:
             (waiting,) = (await restarted.call("list_tasks"))["tasks"]
             task = await restarted.call("generate_video", **call)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +17,10 @@ from mcp.types import BlobResourceContents, CallToolResult, ImageContent
 from PIL import Image
 from tests.sandbox.rendered import render
 from tests.server.odd_clips import clip
-from tests.support import ERAS, KEY, PNG, Agent, Era, connect, settings_for
+from tests.support import KEY, PNG, Agent, Era, connect, settings_for
 
 from kie_runway import sheets
+from kie_runway.ledger.base import Entry
 from kie_runway.settings import MAX_WAIT_S, Settings
 from kie_runway.sheets import Sheets
 from kie_runway_sandbox import Fault, Sandbox, SandboxOptions, serve
@@ -52,12 +54,6 @@ async def studio(renderer: Any = film) -> AsyncGenerator[tuple[Sandbox, Settings
         async with serve(sandbox) as running:
             sandbox.inject(Fault("slow_head", "media", seconds=0, times=None))
             yield sandbox, settings_for(running.url)
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 @pytest.fixture(name="no_extra")
@@ -167,10 +163,52 @@ async def test_frames_that_take_too_long_are_replaced_by_the_thumbnail_and_made_
     async with studio() as (sandbox, settings), connect(settings, era) as agent:
         task_id, first = await finished(agent, sandbox)
         sheet = await read(agent, task_id)
+        monkeypatch.setattr(pictures, "SHEET_WITHIN_S", 30.0)
+        late, then = await look(agent, task_id), await look(agent, task_id)
 
         assert downloads(sandbox) == 2  # the video and the thumbnail
     assert [base64.b64decode(image.data) for image in images(first)] == [PNG]
-    assert sheet.startswith(b"\xff\xd8\xff")
+    assert [base64.b64decode(image.data) for image in images(late)] == [sheet]
+    assert not images(then)
+
+
+async def test_a_picture_whose_call_was_given_up_comes_with_the_next_one(
+    era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = anyio.Event()
+    get = Sheets.get
+
+    async def never(_: Sheets, __: Entry) -> bytes | None:
+        drawing.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(Sheets, "get", never)
+    async with studio() as (sandbox, settings), connect(settings, era) as agent:
+        task_id = await started(agent)
+        sandbox.finish(task_id)
+        async with anyio.create_task_group() as calling:
+            calling.start_soon(look, agent, task_id)
+            with anyio.fail_after(30):
+                await drawing.wait()
+            calling.cancel_scope.cancel()
+        monkeypatch.setattr(Sheets, "get", get)
+        second = await look(agent, task_id)
+
+    assert [image.mime_type for image in images(second)] == ["image/jpeg"]
+
+
+async def test_another_conversation_sees_the_picture_as_well(
+    era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with studio() as (sandbox, settings), connect(settings, era) as agent:
+        task_id, _ = await finished(agent, sandbox)
+        soon = await look(agent, task_id)
+        monkeypatch.setattr(pictures, "SEEN_FOR", timedelta())
+        later = await look(agent, task_id)
+
+    assert not images(soon)
+    assert len(images(later)) == 1
 
 
 async def test_a_host_that_sends_nothing_holds_no_answer_up(
@@ -197,7 +235,7 @@ async def test_without_the_extra_there_is_the_thumbnail(era: Era, no_extra: None
 
     assert [base64.b64decode(image.data) for image in images(first)] == [PNG]
     assert error.code == INTERNAL_ERROR
-    assert error.message == "Frames need an extra: pip install 'kie-runway-mcp[media]'."
+    assert error.message == "Frames need this package's extra `media` (PyAV and Pillow)."
 
 
 async def test_without_the_extra_and_without_a_thumbnail_there_is_no_picture(
@@ -268,7 +306,7 @@ async def test_frames_outlive_their_video_but_cannot_be_drawn_without_it(era: Er
     assert error.message == "KIE has deleted this video."
 
 
-async def test_a_server_that_ends_while_it_draws_ends_at_once(era: Era) -> None:
+async def test_a_server_that_ends_while_it_downloads_ends_at_once(era: Era) -> None:
     async with studio() as (sandbox, settings):
         with anyio.fail_after(30):
             async with connect(settings, era) as agent:

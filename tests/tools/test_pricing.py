@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import TextResourceContents
-from tests.support import ERAS, Agent, Era, connect, serve_sandbox, text_of
+from tests.support import Agent, Era, connect, serve_sandbox, text_of
 
 from kie_runway.models import TaskKind
 from kie_runway.prices import price_list
@@ -16,12 +16,6 @@ from kie_runway_tools.catalog import build_tools
 pytestmark = pytest.mark.anyio
 
 MAX_BYTES = 1000  # 250 tokens
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 @pytest.fixture(name="tools", scope="module")

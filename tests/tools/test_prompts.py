@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 from mcp.types import TextContent
-from tests.support import ERAS, Era, connect
+from tests.support import Era, connect
 
 from kie_runway.settings import Settings
 
@@ -21,12 +21,6 @@ FILLED: dict[str, dict[str, str]] = {
 }
 TOKENS_MAX = 260
 BYTES_PER_TOKEN = 4  # o200k_base needs fewer tokens for such prose
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 async def said(client: Client, name: str, arguments: dict[str, str]) -> str:
@@ -68,7 +62,14 @@ async def test_a_prompt_leads_through_the_whole_journey(
         if name == "restyle_video"
         else ("generate_video", "get_task")
     )
-    order = ["kie://guide", "get_credits", f"Call {start} ", f"Call {look} ", "frames", "Call save"]
+    order = [
+        "kie://guide",
+        "get_credits",
+        f"Call {start} ",
+        f"Call {look} ",
+        "frames",
+        "call save_video",
+    ]
     assert [text.index(word) for word in order] == sorted(text.index(word) for word in order)
     assert set(re.findall(r"Call ([a-z_]+)", text)) <= tools
     assert set(re.findall(r"kie://[a-z]+", text)) <= resources | {"kie://tasks"}

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from mcp import MCPError
 from mcp.types import TextResourceContents
-from tests.support import ERAS, KEY, Agent, Era, connect, serve_sandbox
+from tests.support import KEY, Agent, Era, connect, serve_sandbox
 from tests.wire import RAW_ERAS, RawEra, Wire
 
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
@@ -26,12 +26,6 @@ LOOK_UPS: tuple[Endpoint, ...] = ("runway/record-detail", "aleph/record-info")
 JSON = "application/json"
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 def note_look_ups(sandbox: Sandbox) -> None:

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.subscriptions import ResourceUpdated
 from tests.hosting import hosted
-from tests.support import ERAS, QUICK, Agent, Era, connect, serve_sandbox
+from tests.support import QUICK, Agent, Era, connect, serve_sandbox
 
 from kie_runway.app import App
 from kie_runway.http_app import create_http_app
@@ -27,12 +27,6 @@ pytestmark = pytest.mark.anyio
 WITHIN_S = 30
 NO_SUCH_TASK = "No task here has this id; kie://tasks names the latest."
 NO_SUCH_RESOURCE = "Unknown resource; resources/list and resources/templates/list name them."
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 class Host:

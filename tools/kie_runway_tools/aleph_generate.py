@@ -56,7 +56,7 @@ async def aleph_generate(
     aspect_ratio: AlephAspectRatio | None = None,
     seed: Seed | None = None,
     reference_image_url: Annotated[
-        MediaAddress | None, Field(description="Image whose style to follow, likewise.")
+        MediaAddress | None, Field(description="Image whose style to follow; URL as for video_url.")
     ] = None,
     watermark: WatermarkArgument = None,
     upload_cn: Annotated[bool, Field(description="Store the result in China.")] = False,

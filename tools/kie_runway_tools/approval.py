@@ -85,7 +85,12 @@ async def _question(app: App, order: Order, request_id: str | None, confirm: boo
     )
     if not foreseen.spends:
         return None
-    return question(request, confirm_credits=confirm_credits, pays_again=foreseen.supersedes)
+    return question(
+        request,
+        confirm_credits=confirm_credits,
+        pays_again=foreseen.supersedes,
+        contents=stands_for.values(),
+    )
 
 
 def _can_ask(ctx: Context[Services]) -> bool:

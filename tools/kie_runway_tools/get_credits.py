@@ -14,7 +14,7 @@ class Credits(BaseModel):
     """The balance of the KIE account; 1 credit is US$0.005."""
 
     credits: float
-    spent_24h: Annotated[float, Field(description="Estimate, by this server.")]
+    spent_24h: Annotated[float, Field(description="Estimate, by the ledger.")]
     daily_credits: Annotated[float | None, Field(description="Cap.")] = None
 
 

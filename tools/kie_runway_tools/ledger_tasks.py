@@ -17,7 +17,6 @@ from kie_runway_tools.results import task_result
 
 PAID_TOOLS = frozenset({"generate_video", "extend_video", "aleph_generate"})
 QUEUED_MAX: Final = timedelta(minutes=15)  # by then whoever wanted to send it is gone
-CANNOT_STOP = "KIE cannot stop a task: this one goes on, may finish, and may be charged."
 
 
 class LedgerTasks(TaskExtension):
@@ -94,6 +93,7 @@ class LedgerTasks(TaskExtension):
         entry = await app.ledger.find(app.account, task_id)
         if entry is not None and entry.state.may_move:
             self._asked_to_stop.add(entry.id)
+            app.news.tell(entry)
 
     async def _of(
         self, app: App, task_id: str, entry: Entry, trouble: KieRunwayError | None = None
@@ -110,7 +110,7 @@ class LedgerTasks(TaskExtension):
                 poll_s=app.tracker.poll_s(entry),
             )
         # A client may read it twice before its model does once, so the picture is never missing.
-        app.shown.discard(entry.id)
+        app.pictured.pop(entry.id, None)
         result = await task_result(app, entry, trouble=trouble)
         if is_abandoned:
             result.is_error = True
@@ -125,10 +125,12 @@ class LedgerTasks(TaskExtension):
 
     def _in_words(self, entry: Entry, trouble: KieRunwayError | None) -> str:
         if entry.id in self._asked_to_stop:
-            return CANNOT_STOP
+            paid = "is paid for" if entry.state.charged == "yes" else "may be charged"
+            return f"KIE cannot stop a task: this one goes on, and {paid}."
         if trouble is not None:
             return trouble.reason
-        return _WORDS[entry.state]
+        price = f" About {entry.credits:g} credits." if entry.credits else ""
+        return f"{_WORDS[entry.state]}{price}"
 
 
 _WORDS = {

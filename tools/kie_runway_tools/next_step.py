@@ -112,9 +112,11 @@ def _after_failure(entry: Entry, error: ErrorInfo | None) -> str:
             case "after_change":
                 mend = "Change what the error names, then start it with a new request_id."
             case "later":
-                mend = "Tell the user; in 10 minutes, repeat the call with the same request_id."
+                mend = (
+                    "Tell the user; in 10 minutes, repeat the paid call with the same request_id."
+                )
             case _:
-                mend = "Tell the user; once mended, repeat the call with the same request_id."
+                mend = "Tell the user; once mended, repeat the paid call with the same request_id."
         return f"Nothing was charged. {mend}"
     change = " what has to change" if retry == "after_change" else ""
     return (

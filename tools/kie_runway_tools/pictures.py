@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+from datetime import timedelta
+from typing import Final
 
 import mcp.types as t
 
@@ -12,33 +14,42 @@ SHEET_TYPE = "image/jpeg"
 # On top of the longest wait and of that for the file, still below what clients bear (60 s).
 SHEET_WITHIN_S = 6.0
 PICTURE_WITHIN_S = 8.0
+SEEN_FOR: Final = timedelta(minutes=10)  # then another conversation may be asking
+
+
+def is_due(app: App, entry: Entry) -> bool:
+    """Whether whoever asks has yet to see a finished video; images are dear, so once is enough."""
+    seen_at = app.pictured.get(entry.id)
+    return seen_at is None or app.clock.now() - seen_at > SEEN_FOR
 
 
 async def first_picture(app: App, entry: Entry) -> list[t.ContentBlock]:
     """
-    One image with the first finished answer about a task, for images are dear; then none.
+    One image with the first finished answer about a task; then none, for a while.
 
-    A contact sheet, where `media` is installed and it can be had at once; it is made to the end
-    in any case, for `kie://tasks/{id}/frames`. Otherwise the thumbnail, if there is one.
+    A contact sheet, where `media` is installed. What stands in for one that is late does not
+    count, so that the next answer has it. Otherwise the thumbnail, if there is one.
     """
-    if entry.id in app.shown:
+    if not is_due(app, entry):
         return []
-    app.shown.add(entry.id)
     try:
         async with asyncio.timeout(PICTURE_WITHIN_S):
-            return await _sheet(app, entry) or await _thumbnail(app, entry)
+            try:
+                async with asyncio.timeout(SHEET_WITHIN_S):
+                    picture = await _sheet(app, entry)
+            except TimeoutError:
+                return await _thumbnail(app, entry)
+            picture = picture or await _thumbnail(app, entry)
     except TimeoutError:
         return []
+    app.pictured[entry.id] = app.clock.now()
+    return picture
 
 
 async def _sheet(app: App, entry: Entry) -> list[t.ContentBlock]:
     if not app.sheets.can_draw:
         return []
-    try:
-        async with asyncio.timeout(SHEET_WITHIN_S):
-            sheet = await app.sheets.get(entry)
-    except TimeoutError:
-        return []
+    sheet = await app.sheets.get(entry)  # made to the end in any case
     return [_image(sheet, SHEET_TYPE)] if sheet else []
 
 

@@ -23,7 +23,7 @@ def _encoded(text: str) -> str:
 
 def _address(text: str) -> str:
     """Of what KIE can fetch, or this server upload."""
-    if not text.startswith(("https://", "http://", "file://")):
+    if not text.startswith(("https://", "file://")):
         raise PydanticCustomError("source", "must be an https or file URL")
     return _encoded(text)
 
@@ -128,6 +128,6 @@ def _journey(wish: str, writing: str, start: str, look: str) -> str:
             "says.",
             "5. Look at the picture it returns, or at kie://tasks/{task_id}/frames. Tell me what "
             "is wrong in motion, framing or details. Another try is another charge: ask me.",
-            "6. Call save_video and give me the file.",
+            "6. Give me the file; call save_video if there is none yet.",
         )
     )

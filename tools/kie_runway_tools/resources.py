@@ -71,7 +71,7 @@ async def _find(app: App, id: str) -> Entry:
 
 async def _frames(app: App, entry: Entry) -> bytes:
     if not app.sheets.can_draw:
-        raise NotInstalledError("Frames need an extra: pip install 'kie-runway-mcp[media]'.")
+        raise NotInstalledError("Frames need this package's extra `media` (PyAV and Pillow).")
     if entry.state is not TaskState.EXPIRED:  # frames may outlive their video
         entry = await finished(app, entry)
     sheet = await app.sheets.get(entry)

@@ -12,7 +12,7 @@ from kie_runway.ledger.base import Entry
 from kie_runway.models import ErrorInfo, Task, TaskState
 from kie_runway.shown import charged, one_line
 from kie_runway_tools.next_step import next_step
-from kie_runway_tools.pictures import first_picture
+from kie_runway_tools.pictures import first_picture, is_due
 
 TaskResult = Annotated[t.CallToolResult, Task]
 
@@ -41,14 +41,13 @@ async def task_result(
     """
     entry = await _saved(app, entry)
     task = describe(app, entry, trouble=trouble, deduplicated=deduplicated)
-    if note:
-        task = task.model_copy(update={"next": f"{note} {task.next}"})
-    content: list[t.ContentBlock] = [t.TextContent(text=headline(task))]
-    if task.state is TaskState.SUCCESS and task.video_url:
-        # No resource link: LangChain makes a file of it, which ends the run at most models.
-        content += await first_picture(app, entry)
+    # No resource link: LangChain makes a file of it, which ends the run at most models.
+    is_there = task.state is TaskState.SUCCESS and task.video_url
+    picture = await first_picture(app, entry) if is_there else []
+    notes = [note, "Judge the picture." if picture else "", task.next]
+    task = task.model_copy(update={"next": " ".join(filter(None, notes))})
     return t.CallToolResult(
-        content=content,
+        content=[t.TextContent(text=headline(task)), *picture],
         structured_content=brief(task),
         is_error=task.state in _FAILURES,
     )
@@ -111,7 +110,8 @@ def headline(task: Task) -> str:
 def summary(task: Task) -> str:
     """The same without what to do now."""
     name = task.task_id or task.request_id
-    parts = [f"{task.kind} {name}: {task.state}."]
+    price = f", about {task.credits:g} credits" if task.credits and task.state.may_move else ""
+    parts = [f"{task.kind} {name}: {task.state}{price}."]
     if task.deduplicated:
         parts.append("An earlier call had already started it; nothing new was charged.")
     if task.error is not None:
@@ -126,7 +126,7 @@ def summary(task: Task) -> str:
 
 async def _saved(app: App, entry: Entry) -> Entry:
     """The row with its file, where that comes unasked and soon: it spares the agent a call."""
-    if entry.state is not TaskState.SUCCESS or app.saved is None or entry.id in app.shown:
+    if entry.state is not TaskState.SUCCESS or app.saved is None or not is_due(app, entry):
         return entry
     try:
         async with asyncio.timeout(SAVED_WITHIN_S):

@@ -95,6 +95,7 @@ class Subscriptions:
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         self._streams += 1
         feed: Feed | None = None
+        results: set[asyncio.Task[None]] = set()
         try:
             with _told_as_protocol_error():
                 wanted = params.notifications
@@ -108,12 +109,19 @@ class Subscriptions:
                 await self._acknowledge(ctx, wanted, uris, task_ids, meta)
                 await self._put_ended(feed, task_ids)
                 while True:
-                    notification = await self._render(feed, await feed.take(), meta)
-                    await ctx.session.send_notification(
-                        notification, related_request_id=ctx.request_id
-                    )
+                    subject = await feed.take()
+                    if not await self._has_ended(subject):
+                        await self._tell(ctx, subject, meta)
+                        continue
+                    # A result may hold a picture: it is told once, and holds nothing else up.
+                    feed.remove(subject)
+                    telling = asyncio.create_task(self._tell(ctx, subject, meta))
+                    results.add(telling)
+                    telling.add_done_callback(results.discard)
         finally:
             self._streams -= 1
+            for telling in results:
+                telling.cancel()
             if feed is not None:
                 feed.close()
 
@@ -158,9 +166,17 @@ class Subscriptions:
             if await self._tasks.has_ended(task_id):
                 feed.put(("task", task_id))
 
-    async def _render(
-        self, feed: Feed, subject: Subject, meta: dict[str, Any]
-    ) -> t.ServerNotification:
+    async def _has_ended(self, subject: Subject) -> bool:
+        kind, name = subject
+        return kind == "task" and await self._tasks.has_ended(name)
+
+    async def _tell(
+        self, ctx: ServerRequestContext[Any, Any], subject: Subject, meta: dict[str, Any]
+    ) -> None:
+        notification = await self._render(subject, meta)
+        await ctx.session.send_notification(notification, related_request_id=ctx.request_id)
+
+    async def _render(self, subject: Subject, meta: dict[str, Any]) -> t.ServerNotification:
         kind, name = subject
         if kind == "resource":
             return t.ResourceUpdatedNotification(
@@ -168,8 +184,6 @@ class Subscriptions:
             )
         status = await self._tasks.read(name)
         assert status is not None  # rows are kept for ever
-        if status.status == "completed":
-            feed.remove(subject)  # its result is told once, for it may hold a picture
         notification = TaskNotification(params=status.full() | {"_meta": meta})
         return cast("t.ServerNotification", notification)  # an extension's is in no union
 

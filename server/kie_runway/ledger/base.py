@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from kie_runway.ledger.uploads import Uploads
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 LOCAL_ACCOUNT = "local"  # the one account of a server that a single user runs
@@ -266,6 +267,11 @@ class Ledger(Protocol):
     @property
     def inbox(self) -> Inbox:
         """The callbacks, in the same store."""
+        ...
+
+    @property
+    def uploads(self) -> Uploads:
+        """The uploaded contents, in the same store."""
         ...
 
     def subscribe(self, listener: OnChange) -> None:

@@ -86,6 +86,18 @@ MIGRATIONS: Final[Sequence[str]] = (
     ) STRICT;
     CREATE INDEX callbacks_due ON callbacks (due_at) WHERE due_at IS NOT NULL;
     """,
+    # 3: uploads, so that a content is known again by each address it ever had
+    """
+    CREATE TABLE uploads (
+        account TEXT NOT NULL,
+        url TEXT NOT NULL,
+        service TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (account, url)
+    ) STRICT;
+    CREATE INDEX uploads_by_content ON uploads (account, service, digest, expires_at);
+    """,
 )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -53,3 +53,8 @@ def to_entry(row: sqlite3.Row) -> Entry:
     if values["error"] is not None:
         values["error"] = ErrorInfo.model_validate_json(values["error"])
     return Entry(**values)
+
+
+def marks(values: Collection[object]) -> str:
+    """As many `?` as a list in SQL needs."""
+    return ", ".join("?" * len(values))

@@ -23,16 +23,16 @@ from kie_runway.ledger.base import (
 )
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.entries import EntryTable
-from kie_runway.ledger.rows import to_ms, to_row
+from kie_runway.ledger.rows import marks, to_ms, to_row
 from kie_runway.ledger.sqlite_inbox import SqliteInbox
 from kie_runway.ledger.sqlite_intents import SqliteIntents
 from kie_runway.ledger.sqlite_sends import SqliteSends
+from kie_runway.ledger.sqlite_uploads import SqliteUploads
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 LEASE_MAX_MS = 3_600_000
 SAVE_AFTER_MAX_MS = 86_400_000
 
-_UNFINISHED = tuple(state for state in TaskState if not state.is_terminal)
 _AT_KIE = tuple(state for state in TaskState if state.is_at_kie)
 
 P = ParamSpec("P")
@@ -49,6 +49,7 @@ class SqliteLedger:
         self._sends = SqliteSends(self._database, daily_credits)
         self._intents = SqliteIntents(self._rows, self._sends)
         self.inbox = SqliteInbox(self._database)
+        self.uploads = SqliteUploads(self._database)
 
     def subscribe(self, listener: OnChange) -> None:
         self._listeners.append(listener)
@@ -158,7 +159,7 @@ class SqliteLedger:
 
     async def unfinished(self) -> Sequence[Entry]:
         return await self._database.read(
-            self._rows.all, f"WHERE state IN ({_marks(_AT_KIE)}) ORDER BY id", *_AT_KIE
+            self._rows.all, f"WHERE state IN ({marks(_AT_KIE)}) ORDER BY id", *_AT_KIE
         )
 
     async def history(self, entry_id: int) -> Sequence[Event]:
@@ -250,7 +251,7 @@ class SqliteLedger:
         at = to_ms(now)
         # Not `looked_at <= since`: once the clock went back, that would be true for everybody.
         cursor = self._db.execute(
-            f"UPDATE entries SET looked_at = ? WHERE id = ? AND state IN ({_marks(_AT_KIE)})"
+            f"UPDATE entries SET looked_at = ? WHERE id = ? AND state IN ({marks(_AT_KIE)})"
             " AND (looked_at IS NULL OR looked_at = ?)",
             (at, entry_id, *_AT_KIE, to_ms(since)),
         )
@@ -305,7 +306,7 @@ class SqliteLedger:
         where = "WHERE account = ?"
         values: list[Any] = [account]
         if states is not None:
-            where += f" AND state IN ({_marks(states)})"
+            where += f" AND state IN ({marks(states)})"
             values += states
         if before is not None:
             where += " AND id < ?"
@@ -340,7 +341,3 @@ def _unless_refused(result: T | OverBudgetError) -> T:
     if isinstance(result, OverBudgetError):
         raise result
     return result
-
-
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))

@@ -1,13 +1,12 @@
 """From an intent to its row: a new one, or one that an earlier call made."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from kie_runway.errors import OverBudgetError, RequestConflictError
 from kie_runway.ledger.base import Entry, Foreseen, Intent, Opened, Transition
 from kie_runway.ledger.entries import EntryTable
-from kie_runway.ledger.rows import to_ms
+from kie_runway.ledger.rows import marks, to_ms
 from kie_runway.ledger.sqlite_sends import SqliteSends
 from kie_runway.models import TaskState
 
@@ -19,7 +18,7 @@ class SqliteIntents:
     """
     Decides and inserts; all of it runs in a transaction.
 
-    A refusal is returned, not raised: that would undo how the clock was mended.
+    A refusal for the budget is returned, not raised: that would undo how the clock was mended.
     """
 
     def __init__(self, rows: EntryTable, sends: SqliteSends) -> None:
@@ -63,8 +62,8 @@ class SqliteIntents:
         if not intent.request_id_chosen:
             return self._rows.one(
                 "WHERE account = ? AND fingerprint = ? AND superseded_at IS NULL"
-                f" AND state IN ({_marks(_REPEATABLE)})"
-                f" AND (coalesce(accepted_at, created_at) > ? OR state IN ({_marks(_UNFINISHED)}))"
+                f" AND state IN ({marks(_REPEATABLE)})"
+                f" AND (coalesce(accepted_at, created_at) > ? OR state IN ({marks(_UNFINISHED)}))"
                 " ORDER BY id DESC",
                 intent.account,
                 intent.fingerprint,
@@ -107,7 +106,3 @@ def _queued(intent: Intent, now: datetime) -> Entry:
         credits=intent.credits,
         parent_task_id=intent.parent_task_id,
     )
-
-
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))

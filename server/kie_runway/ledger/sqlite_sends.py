@@ -12,7 +12,11 @@ from kie_runway.ledger.rows import CLOCK_JUMP_MS, to_ms, to_time
 
 
 class SqliteSends:
-    """Reads `submitting` events; all of it runs in one of the database's threads."""
+    """
+    Reads `submitting` events, and mends their times where the clock went back.
+
+    All of it runs in one of the database's threads.
+    """
 
     def __init__(self, database: Database, daily_credits: float | None) -> None:
         self._database = database
@@ -37,7 +41,10 @@ class SqliteSends:
             " ORDER BY at DESC LIMIT 1 OFFSET ?",
             (account, at - window_ms, limit.creates - 1),
         ).fetchone()
-        return None if recent is None else (recent["at"] + window_ms - at) / 1000
+        if recent is None:
+            return None
+        # The ledger's times are rounded to milliseconds; none may be waited for in vain.
+        return (int(recent["at"]) + window_ms - at + 1) / 1000
 
     def lately(self, account: str, now: datetime) -> Sequence[Spend]:
         """What may have been charged in the last 24 hours, oldest first."""
