@@ -12,7 +12,8 @@ demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults --ignore tests/obedient
+	$(BIN)/python -m pytest tests/obedient
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .

@@ -89,9 +89,9 @@ async def test_a_hostile_address_costs_nothing_and_uses_nothing_up(
 async def finished_at(agent: Agent, sandbox: Sandbox, url: str) -> dict[str, Any]:
     """A task whose video KIE says is at this address; state `success` if that is believed."""
     task = await agent.call("generate_video", prompt="a boat")
-    sandbox.finish(task["task_id"])
     merge = {"videoInfo": {"videoUrl": url, "imageUrl": url}}
     sandbox.inject(Fault("edit", "runway/record-detail", times=None, merge=merge))
+    sandbox.finish(task["task_id"])
     return await agent.call("get_task", task_id=task["task_id"], wait_seconds=1)
 
 

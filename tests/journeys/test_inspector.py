@@ -63,9 +63,19 @@ TOOL = ("--method", "tools/call", "--tool-name")
 
 
 @pytest.fixture(name="kie")
-def _kie() -> Generator[Standalone]:
-    with standalone_sandbox() as sandbox:
+def _kie(era: str) -> Generator[Standalone]:
+    with standalone_sandbox(12.0 if era == "modern" else 1.0) as sandbox:
         yield sandbox
+
+
+def end(kie: Standalone, task: dict[str, Any]) -> None:
+    """
+    End a task, if the Inspector has not waited for that itself.
+
+    On the modern era it has: it takes what was started as a task of the protocol.
+    """
+    if task["state"] != "success":
+        kie.finish(task["task_id"])
 
 
 @contextmanager
@@ -96,13 +106,13 @@ def test_the_journey(
         portable, listing = agent.run("--method", "tools/list", "--strict")
         credits = agent.call("get_credits")
         made = agent.call("generate_video", prompt="a boat", request_id="boat")
-        kie.finish(made["task_id"])
+        end(kie, made)
         done = agent.call("get_task", task_id="boat")
         longer = agent.call("extend_video", task_id="boat", prompt="it sails on")
-        kie.finish(longer["task_id"])
+        end(kie, longer)
         extended = agent.call("get_task", task_id=longer["task_id"])
         painted = agent.call("aleph_generate", prompt="ink", video_url=done["video_url"])
-        kie.finish(painted["task_id"])
+        end(kie, painted)
         restyled = agent.call("aleph_get_task", task_id=painted["task_id"], wait_seconds=45)
         saved = agent.call("save_video", task_id=painted["task_id"])
         again = agent.call("generate_video", prompt="a boat", request_id="boat")

@@ -17,12 +17,8 @@ from kie_runway_tools.catalog import build_tools
 HERE = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist sorts the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is asked of all journeys together comes after them, if all run in one process."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("obedient"))
     last = [item for item in items if item.get_closest_marker("after_all_journeys")]
     if not last:
         return
