@@ -368,8 +368,7 @@ class OutcomeUnknownError(KieError):
         body_code: int | None = None,
     ) -> None:
         super().__init__(
-            f"{what_happened} The video may have been started and billed, so this request must "
-            "not be sent again.",
+            f"{what_happened} The video may have been started and billed.",
             message=message,
             http_status=http_status,
             body_code=body_code,

@@ -85,11 +85,11 @@ async def _typical_results() -> dict[str, CallToolResult]:
         sandbox.finish(more["task_id"])
         await note("extension, finished", "get_task", task_id=more["task_id"], wait_seconds=30)
         await note("extension, saved", "save_video", task_id=more["task_id"])
-        failed = await agent.call("generate_video", prompt="A cat.")
+        failed = await agent.call("generate_video", prompt=f"{PROMPT} A cat.")
         sandbox.fail(failed["task_id"])
         await note("failed", "get_task", task_id=failed["task_id"], wait_seconds=30)
         sandbox.inject(Fault("lost_answer", "runway/generate"))
-        await note("unknown", "generate_video", prompt="A dog.")
+        await note("unknown", "generate_video", prompt=f"{PROMPT} A dog.")
         await note("wrong argument", "generate_video", prompt="A dog.", duration=7)
         await note("credits", "get_credits")
         for number in range(10):

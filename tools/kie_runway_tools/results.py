@@ -57,12 +57,14 @@ def brief(task: Task) -> dict[str, Any]:
     """
     What a model needs of a task to go on, for it pays for every word.
 
-    `kie://tasks/{id}` has it all. Here the picture comes as an image, and what a finished task
-    came from no longer matters, nor when KIE deletes what is saved.
+    `kie://tasks/{id}` has it all. Here the picture comes as an image, and when and from what a
+    finished task came no longer matters, nor when KIE deletes what is saved.
     """
     left_out = {"thumbnail_url", "finished_at"}
+    if not task.state.may_move:
+        left_out.add("created_at")
     if task.video_url or task.file:
-        left_out |= {"prompt", "parent_task_id", "created_at"}
+        left_out |= {"prompt", "parent_task_id"}
     if task.file:
         left_out.add("expires_at")
     return task.model_dump(mode="json", exclude_none=True, exclude=left_out)
