@@ -45,7 +45,7 @@ async def test_the_limiter_lets_only_so_many_submit_in_a_window(open_ledger: Ope
         )
 
     assert [turn.entry is not None for turn in turns] == [True, True, True, False]
-    assert turns[3].wait_s == 7
+    assert turns[3].wait_s == pytest.approx(7, abs=0.002)  # rounded up
     assert late.entry is not None
 
 
