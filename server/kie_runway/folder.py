@@ -1,9 +1,13 @@
 """A directory that stays the same one while it is open, whatever its path comes to mean."""
 
 import os
+import re
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
+
+PART_LIFETIME_S = 3600  # longer than any download may take
 
 # Windows has none of the first three; its links need rights that other programs lack.
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -73,6 +77,15 @@ class Folder:
     def names(self) -> list[str]:
         """Everything in the directory."""
         return os.listdir(self.path if self._fd is None else self._fd)
+
+    def remove_old_parts(self, pattern: re.Pattern[str]) -> None:
+        """Remove what crashes left; another process's part that is still growing is younger."""
+        oldest = time.time() - PART_LIFETIME_S
+        for name in self.names():
+            if pattern.fullmatch(name):
+                with suppress(OSError):  # another process was faster
+                    if self.status(name).st_mtime < oldest:
+                        self.remove(name)
 
     def status(self, name: str) -> os.stat_result:
         """Of a file or link itself, not of what a link points to."""

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from kie_runway.mp4 import is_whole_mp4, looks_like_mp4
 
 VIDEO_MAX_BYTES = 512 * 1024 * 1024
 VIDEO_TIMEOUT_S = 600.0
-PART_LIFETIME_S = 3600  # longer than any download may take
 NAME_MAX_CHARS = 120
 
 THUMBNAIL_MAX_BYTES = 200_000
@@ -77,7 +75,7 @@ class VideoStore:
                 folder = await run_sync(Folder, self._directory)
                 try:
                     if not await run_sync(_is_saved, folder, file_name):
-                        await run_sync(_remove_old_parts, folder)
+                        await run_sync(folder.remove_old_parts, _PART)
                         await self._download(folder, file_name, url)
                 finally:
                     folder.close()
@@ -170,16 +168,6 @@ def _is_saved(folder: Folder, file_name: str) -> bool:
     finally:
         os.close(fd)
     return True
-
-
-def _remove_old_parts(folder: Folder) -> None:
-    """Remove what crashes left; another process's part that is still growing is younger."""
-    oldest = time.time() - PART_LIFETIME_S
-    for name in folder.names():
-        if _PART.fullmatch(name):
-            with suppress(OSError):
-                if folder.status(name).st_mtime < oldest:
-                    folder.remove(name)
 
 
 def _safe(name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -92,6 +92,9 @@ class TaskState(StrEnum):
                 return "yes"
 
 
+AT_KIE: Final = tuple(state for state in TaskState if state.is_at_kie)
+
+
 def _clean(text: str) -> str:
     """Refuse what no video service can use; all other characters are the user's own."""
     if not text.strip():
@@ -118,6 +121,11 @@ def _media_address(text: str) -> str:
         raise PydanticCustomError(
             "url", "must be a public http(s) URL or a local file:// URI; upload_file takes paths"
         )
+    return encoded(text)
+
+
+def encoded(text: str) -> str:
+    """An address as it is, if nothing in it has to be encoded yet; for validators."""
     if not text.isprintable() or " " in text:
         raise PydanticCustomError("url", "contains spaces or control characters: encode them")
     return text

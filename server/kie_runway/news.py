@@ -44,6 +44,10 @@ class _Story:
     watched: int | None = None
     watching: ExitStack = field(default_factory=ExitStack)
 
+    def tell(self) -> None:
+        for listener in list(self.listeners.values()):
+            listener()
+
 
 class News:
     """
@@ -112,8 +116,7 @@ class News:
         """Call the listeners of a task though its row has not changed."""
         for topic in (entry.request_id, entry.task_id):
             if topic is not None and (story := self._stories.get(topic)) is not None:
-                for listener in list(story.listeners.values()):
-                    listener()
+                story.tell()
 
     def _note(self, entry: Entry) -> None:
         """A row was committed here."""
@@ -149,8 +152,7 @@ class News:
         if rows == story.rows:
             return
         self._turn_page(story, topic, rows)
-        for listener in list(story.listeners.values()):
-            listener()
+        story.tell()
 
     def _turn_page(self, story: _Story, topic: Topic, rows: Sequence[Entry]) -> None:
         """Note what was read, and have an unfinished task looked at as one that is waited for."""

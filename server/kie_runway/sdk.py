@@ -52,6 +52,7 @@ Listen = Callable[
     Awaitable[t.SubscriptionsListenResult],
 ]
 CONNECTION = "_connection"  # of a session
+NO_SUCH_PROMPT = "Unknown prompt; prompts/list names them."
 NO_SUCH_RESOURCE = "Unknown resource; resources/list and resources/templates/list name them."
 
 
@@ -105,7 +106,7 @@ class StrictServer(MCPServer[T]):
         """
         prompt = self._prompt_manager.get_prompt(name)
         if prompt is None:
-            raise MCPError(t.INVALID_PARAMS, "Unknown prompt; prompts/list names them.")
+            raise MCPError(t.INVALID_PARAMS, NO_SUCH_PROMPT)
         known = [argument.name for argument in prompt.arguments or ()]
         if wrong := _misfits(prompt, arguments or {}):
             raise MCPError(t.INVALID_PARAMS, " ".join(wrong))

@@ -34,7 +34,6 @@ SOURCE_MAX_BYTES = 128 * 1024 * 1024
 # Together below what clients bear (60 s), for whoever reads the sheet as a resource.
 DOWNLOAD_TIMEOUT_S = 35.0
 DRAWING_TIMEOUT_S = 15.0
-PART_LIFETIME_S = 3600
 
 _SHEET = re.compile(r"[0-9a-f]{32}\.jpg")
 _PART = re.compile(r"[0-9a-f]{16}\.part")
@@ -182,6 +181,7 @@ def _keep(directory: Path, name: str, sheet: bytes) -> None:
             file.write(sheet)
         folder.rename(part, name)
         _prune(folder)
+        folder.remove_old_parts(_PART)
     finally:
         with suppress(OSError):
             folder.remove(part)
@@ -192,11 +192,8 @@ def _prune(folder: Folder) -> None:
     sheets: list[tuple[float, str]] = []
     for name in folder.names():
         with suppress(OSError):  # another process was faster
-            made_at = folder.status(name).st_mtime
             if _SHEET.fullmatch(name):
-                sheets.append((made_at, name))
-            elif _PART.fullmatch(name) and made_at < time.time() - PART_LIFETIME_S:
-                folder.remove(name)
+                sheets.append((folder.status(name).st_mtime, name))
     for _, name in sorted(sheets)[:-KEPT_SHEETS]:
         with suppress(OSError):
             folder.remove(name)

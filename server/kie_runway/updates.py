@@ -9,6 +9,7 @@ from kie_runway.clock import Clock
 from kie_runway.failures import explain
 from kie_runway.ledger.base import Entry, Ledger, Transition
 from kie_runway.models import (
+    AT_KIE,
     RESULT_LIFETIME_DAYS,
     ErrorInfo,
     TaskState,
@@ -19,7 +20,6 @@ from kie_runway.wire import agrees
 
 RESULT_LIFETIME: Final = timedelta(days=RESULT_LIFETIME_DAYS)
 GAP_MAX: Final = timedelta(minutes=10)  # longer ones mean that nobody was there to look
-_AT_KIE: Final = tuple(state for state in TaskState if state.is_at_kie)
 
 
 class Updates:
@@ -92,7 +92,7 @@ class Updates:
 
     async def _change(self, entry: Entry, to: TaskState, changes: dict[str, Any]) -> Entry:
         changed = await self._ledger.transition(
-            Transition(entry.id, _AT_KIE, to, self._clock.now(), changes)
+            Transition(entry.id, AT_KIE, to, self._clock.now(), changes)
         )
         return changed or await self.read(entry)
 

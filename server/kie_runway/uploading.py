@@ -59,6 +59,11 @@ class Upload:
     size_bytes: int
     expires_at: datetime
 
+    @property
+    def fits(self) -> list[str]:
+        """The arguments that take such a file."""
+        return [argument for argument, types in _TAKES.items() if self.mime_type in types]
+
 
 class Uploader:
     """

@@ -1,8 +1,11 @@
-"""Other people's programs: where they are, or why a test cannot run."""
+"""A KIE, both eras on the wire, and other people's programs, or why a test cannot run."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from tests.journeys.processes import Standalone, standalone_sandbox
+from tests.wire import RAW_ERAS, RawEra
 
 NODE = Path(__file__).parents[1] / "node"
 BIN = NODE / "node_modules" / ".bin"
@@ -10,6 +13,18 @@ MISSING = (
     "needs node packages: npm install --prefix tests/node "
     "--no-audit --no-fund --no-package-lock --loglevel=error"
 )
+
+
+@pytest.fixture(name="kie", scope="module")
+def _kie() -> Generator[Standalone]:
+    with standalone_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(name="era", params=RAW_ERAS)
+def _era(request: pytest.FixtureRequest) -> RawEra:
+    era: RawEra = request.param
+    return era
 
 
 def _program(name: str) -> str:

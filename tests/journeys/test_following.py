@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 import httpx
-import pytest
 from mcp import Client
 from mcp.types import (
     EmptyResult,
@@ -15,26 +14,14 @@ from mcp.types import (
     SubscribeRequest,
     SubscribeRequestParams,
 )
-from tests.journeys.processes import Standalone, http_server, standalone_sandbox
-from tests.wire import META, RAW_ERAS, WITHIN_S, Message, RawEra, Wire
+from tests.journeys.processes import Standalone, http_server
+from tests.wire import META, WITHIN_S, Message, RawEra, Wire
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 DECLARED: Message = {CAPABILITIES: {"extensions": {EXTENSION: {}}}}
 SOON_S = 20.0
-
-
-@pytest.fixture(name="kie", scope="module")
-def _kie() -> Generator[Standalone]:
-    with standalone_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(name="era", params=RAW_ERAS)
-def _era(request: pytest.FixtureRequest) -> RawEra:
-    era: RawEra = request.param
-    return era
 
 
 def follow(wire: Wire, *uris: str) -> None:

@@ -3,29 +3,16 @@
 import json
 import signal
 import sqlite3
-from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.journeys.processes import Standalone, standalone_sandbox
-from tests.wire import COMMAND, RAW_ERAS, RawEra, Wire
+from tests.journeys.processes import Standalone
+from tests.wire import COMMAND, RawEra, Wire
 
 SOON_S = 20.0  # far below any wait or drain of ours, far above a busy machine's delays
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-@pytest.fixture(name="kie", scope="module")
-def _kie() -> Generator[Standalone]:
-    with standalone_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(name="era", params=RAW_ERAS)
-def _era(request: pytest.FixtureRequest) -> RawEra:
-    era: RawEra = request.param
-    return era
 
 
 def started(wire: Wire) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from tests.sockets import http
 
 from kie_runway import folder, media
 from kie_runway.errors import DownloadStatusError, UnsafeUrlError
-from kie_runway.media import PART_LIFETIME_S, VideoStore
+from kie_runway.folder import PART_LIFETIME_S
+from kie_runway.media import VideoStore
 
 pytestmark = pytest.mark.anyio
 

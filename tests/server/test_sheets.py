@@ -23,6 +23,7 @@ from tests.sockets import http, sends
 
 from kie_runway import contact_sheet, sheets
 from kie_runway.fetch import Fetcher
+from kie_runway.folder import PART_LIFETIME_S
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
 from kie_runway.models import TaskKind, TaskState
 from kie_runway.sheets import Sheets
@@ -239,7 +240,7 @@ async def test_what_a_crash_left_goes_and_what_another_process_writes_stays(
     old, young = directory / f"{'0' * 16}.part", directory / f"{'1' * 16}.part"
     old.touch()
     young.touch()
-    long_ago = time.time() - 2 * sheets.PART_LIFETIME_S
+    long_ago = time.time() - 2 * PART_LIFETIME_S
     os.utime(old, (long_ago, long_ago))
     async with opened(directory, host) as store:
         await store.get(row(host))

@@ -10,7 +10,7 @@ from kie_runway.app import Services
 from kie_runway.errors import LedgerError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import AspectRatio, Quality, TaskState
-from kie_runway.sdk import StrictServer
+from kie_runway.sdk import NO_SUCH_PROMPT, StrictServer
 from kie_runway_tools.prompts import Duration
 
 SHOWN_MAX = 100  # the protocol allows no more
@@ -33,7 +33,7 @@ def add_completions(server: StrictServer[Any], services: Services) -> None:
     ) -> t.Completion | None:
         if isinstance(ref, t.PromptReference):
             if ref.name not in {prompt.name for prompt in await server.list_prompts()}:
-                raise MCPError(t.INVALID_PARAMS, "Unknown prompt; prompts/list names them.")
+                raise MCPError(t.INVALID_PARAMS, NO_SUCH_PROMPT)
             if argument.name in CHOICES:
                 return _beginning_with(argument.value, CHOICES[argument.name])
         where = (ref.name if isinstance(ref, t.PromptReference) else ref.uri, argument.name)

@@ -1,6 +1,6 @@
 """`kie://guide`: how to prompt, judge and pay, on one page."""
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from mcp.server import MCPServer
@@ -14,7 +14,7 @@ def add_guide(server: MCPServer[Any]) -> None:
     """Give a server the guide, read from the package when somebody asks for it."""
 
     async def guide() -> str:
-        return files("kie_runway_tools").joinpath("guide.md").read_text(encoding="utf-8")
+        return Path(__file__).with_name("guide.md").read_text(encoding="utf-8")
 
     server.resource(
         URI,

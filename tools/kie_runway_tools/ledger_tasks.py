@@ -44,9 +44,8 @@ class LedgerTasks(TaskExtension):
             return result
         task: dict[str, Any] = result.structured_content or {}
         try:
-            app = await self._services.ready()
             task_id = str(task.get("task_id") or task.get("request_id"))
-            entry = await app.ledger.find(app.account, task_id)
+            app, entry = await self._find(task_id)
             if entry is None or not entry.state.may_move:
                 return result
             return (await self._of(app, task_id, entry)).handle()
@@ -56,8 +55,7 @@ class LedgerTasks(TaskExtension):
     async def status(self, task_id: str) -> TaskStatus | None:
         """The task after the look that `get_task` takes."""
         try:
-            app = await self._services.ready()
-            entry = await app.ledger.find(app.account, task_id)
+            app, entry = await self._find(task_id)
             if entry is None:
                 return None
             sight = await app.tracker.wait(entry, 0)
@@ -72,8 +70,7 @@ class LedgerTasks(TaskExtension):
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        app = await self._services.ready()
-        entry = await app.ledger.find(app.account, task_id)
+        app, entry = await self._find(task_id)
         return None if entry is None else await self._of(app, task_id, entry)
 
     async def has_ended(self, task_id: str) -> bool:
@@ -83,17 +80,19 @@ class LedgerTasks(TaskExtension):
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        app = await self._services.ready()
-        entry = await app.ledger.find(app.account, task_id)
+        _, entry = await self._find(task_id)
         return entry is not None and not entry.state.may_move
 
     async def cancel(self, task_id: str) -> None:
         """Nothing can be stopped at KIE; from now on the task says so."""
-        app = await self._services.ready()
-        entry = await app.ledger.find(app.account, task_id)
+        app, entry = await self._find(task_id)
         if entry is not None and entry.state.may_move:
             self._asked_to_stop.add(entry.id)
             app.news.tell(entry)
+
+    async def _find(self, task_id: str) -> tuple[App, Entry | None]:
+        app = await self._services.ready()
+        return app, await app.ledger.find(app.account, task_id)
 
     async def _of(
         self, app: App, task_id: str, entry: Entry, trouble: KieRunwayError | None = None

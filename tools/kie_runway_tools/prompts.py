@@ -8,28 +8,22 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from kie_runway.errors import BadInputError
-from kie_runway.models import URL_MAX_CHARS, AspectRatio, Prompt, Quality
+from kie_runway.models import URL_MAX_CHARS, AspectRatio, Prompt, Quality, encoded
 from kie_runway.shown import one_line
 from kie_runway_tools.icons import ICONS
 
 Duration = Literal["5", "10"]  # arguments of prompts are strings
 
 
-def _encoded(text: str) -> str:
-    if not text.isprintable() or " " in text:
-        raise PydanticCustomError("source", "contains spaces or control characters: encode them")
-    return text
-
-
 def _address(text: str) -> str:
     """Of what KIE can fetch, or this server upload."""
     if not text.startswith(("https://", "file://")):
         raise PydanticCustomError("source", "must be an https or file URL")
-    return _encoded(text)
+    return encoded(text)
 
 
 def _task_or_address(text: str) -> str:
-    return _address(text) if "://" in text else _encoded(text)
+    return _address(text) if "://" in text else encoded(text)
 
 
 _Bounded = Field(min_length=1, max_length=URL_MAX_CHARS)

@@ -42,8 +42,7 @@ async def task_result(
     entry = await _saved(app, entry)
     task = describe(app, entry, trouble=trouble, deduplicated=deduplicated)
     # No resource link: LangChain makes a file of it, which ends the run at most models.
-    is_there = task.state is TaskState.SUCCESS and task.video_url
-    picture = await first_picture(app, entry) if is_there else []
+    picture = await first_picture(app, entry) if task.video_url else []
     notes = [note, "Judge the picture." if picture else "", task.next]
     task = task.model_copy(update={"next": " ".join(filter(None, notes))})
     return t.CallToolResult(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from kie_runway.app import Services
 from kie_runway.errors import BadInputError
-from kie_runway.models import URL_MAX_CHARS
+from kie_runway.models import URL_MAX_CHARS, AlephRequest, GenerateRequest
 from kie_runway.shown import one_line
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.client_roots import PathRoots, uris
@@ -17,11 +17,9 @@ from kie_runway_tools.client_roots import PathRoots, uris
 NAME_MAX_CHARS = 255
 NAME_SHOWN_CHARS = 80
 
-_USES = {
-    "image/jpeg": "image_url of generate_video or reference_image_url of aleph_generate",
-    "image/png": "image_url of generate_video or reference_image_url of aleph_generate",
-    "image/webp": "reference_image_url of aleph_generate",
-    "video/mp4": "video_url of aleph_generate",
+_TOOLS = {
+    **dict.fromkeys(GenerateRequest.media, "generate_video"),
+    **dict.fromkeys(AlephRequest.media, "aleph_generate"),
 }
 
 
@@ -53,12 +51,13 @@ async def upload_file(
     else:
         assert data is not None
         stored = await app.uploader.upload_data(data)
+    uses = " or ".join(f"{argument} of {_TOOLS[argument]}" for argument in stored.fits)
     upload = Upload(
         url=stored.url,
         mime_type=stored.mime_type,
         size_bytes=stored.size_bytes,
         expires_at=stored.expires_at.replace(microsecond=0),
-        next=f"Pass url as {_USES[stored.mime_type]}.",
+        next=f"Pass url as {uses}.",
     )
     name = one_line(file_name or "The file", NAME_SHOWN_CHARS)
     line = f"{name} is at {upload.url} until {upload.expires_at:%Y-%m-%d %H:%M} UTC. {upload.next}"

@@ -28,12 +28,11 @@ from kie_runway.ledger.sqlite_inbox import SqliteInbox
 from kie_runway.ledger.sqlite_intents import SqliteIntents
 from kie_runway.ledger.sqlite_sends import SqliteSends
 from kie_runway.ledger.sqlite_uploads import SqliteUploads
-from kie_runway.models import ErrorInfo, TaskKind, TaskState
+from kie_runway.models import AT_KIE, ErrorInfo, TaskKind, TaskState
 
 LEASE_MAX_MS = 3_600_000
 SAVE_AFTER_MAX_MS = 86_400_000
 
-_AT_KIE = tuple(state for state in TaskState if state.is_at_kie)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,7 +158,7 @@ class SqliteLedger:
 
     async def unfinished(self) -> Sequence[Entry]:
         return await self._database.read(
-            self._rows.all, f"WHERE state IN ({marks(_AT_KIE)}) ORDER BY id", *_AT_KIE
+            self._rows.all, f"WHERE state IN ({marks(AT_KIE)}) ORDER BY id", *AT_KIE
         )
 
     async def history(self, entry_id: int) -> Sequence[Event]:
@@ -251,9 +250,9 @@ class SqliteLedger:
         at = to_ms(now)
         # Not `looked_at <= since`: once the clock went back, that would be true for everybody.
         cursor = self._db.execute(
-            f"UPDATE entries SET looked_at = ? WHERE id = ? AND state IN ({marks(_AT_KIE)})"
+            f"UPDATE entries SET looked_at = ? WHERE id = ? AND state IN ({marks(AT_KIE)})"
             " AND (looked_at IS NULL OR looked_at = ?)",
-            (at, entry_id, *_AT_KIE, to_ms(since)),
+            (at, entry_id, *AT_KIE, to_ms(since)),
         )
         entry = self._rows.one("WHERE id = ?", entry_id)
         return None if entry is None else Look(entry, granted=cursor.rowcount == 1)
