@@ -91,10 +91,19 @@ class UnknownTaskError(KieRunwayError):
 
 
 class NotFinishedError(KieRunwayError):
-    """The task has no video yet."""
+    """
+    The task has no video yet.
+
+    Attributes:
+        look: What to call, and how, to wait for it.
+    """
 
     code = "not_finished"
     retry = "later"
+
+    def __init__(self, reason: str, *, look: str) -> None:
+        super().__init__(reason)
+        self.look = look
 
 
 class StillUploadingError(KieRunwayError):
@@ -157,10 +166,10 @@ class OverBudgetError(KieRunwayError):
         if room_at is None:
             words = f"{cost}, more than the {cap} a day that KIE_DAILY_CREDITS allows."
         else:
-            minute = room_at + timedelta(seconds=59, microseconds=999_999)  # a whole one, no sooner
+            at = full_minute(room_at)
             words = (
                 f"{cost}; {spent:,.10g} of the {cap} a day (KIE_DAILY_CREDITS) were spent in the "
-                f"last 24 hours. There is room for it from {minute:%Y-%m-%d %H:%M} UTC."
+                f"last 24 hours. There is room for it from {at:%Y-%m-%d %H:%M} UTC."
             )
         super().__init__(words)
         self.room_at = room_at
@@ -350,9 +359,10 @@ class UnavailableError(KieError):
 
 class OutcomeUnknownError(KieError):
     """
-    A paid request left, and whether KIE made a task of it is unknown. Never send it again.
+    A paid request left; whether KIE made a task of it, and billed it, is unknown. Never resend it.
 
-    The reason is `what_happened` and what it means for the money.
+    Attributes:
+        request_id: Which request, where the failed call alone does not tell.
     """
 
     code = "outcome_unknown"
@@ -361,18 +371,20 @@ class OutcomeUnknownError(KieError):
 
     def __init__(
         self,
-        what_happened: str,
+        reason: str,
         *,
         message: str | None = None,
         http_status: int | None = None,
         body_code: int | None = None,
+        request_id: str | None = None,
     ) -> None:
-        super().__init__(
-            f"{what_happened} The video may have been started and billed.",
-            message=message,
-            http_status=http_status,
-            body_code=body_code,
-        )
+        super().__init__(reason, message=message, http_status=http_status, body_code=body_code)
+        self.request_id = request_id
+
+
+def full_minute(at: datetime) -> datetime:
+    """The first minute, to be told by hours and minutes, that does not begin before then."""
+    return (at + timedelta(seconds=59, microseconds=999_999)).replace(second=0, microsecond=0)
 
 
 def loggable(exc: Exception) -> str:

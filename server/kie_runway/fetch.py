@@ -130,10 +130,10 @@ class Fetcher:
                 async with self._open(url) as response:
                     return await _copy(response, write, max_bytes)
             except httpx.TimeoutException as exc:
-                raise DownloadError("The download stalled; try again later.") from exc
+                raise DownloadError("The download stalled.") from exc
             except (httpx.HTTPError, ssl.SSLError) as exc:
-                raise DownloadError("The download was cut off; try again later.") from exc
-        raise DownloadError(f"The download took longer than {timeout_s:g} s; try again later.")
+                raise DownloadError("The download was cut off.") from exc
+        raise DownloadError(f"The download took longer than {timeout_s:g} s.")
 
     @asynccontextmanager
     async def _open(self, url: str) -> AsyncGenerator[httpx.Response]:

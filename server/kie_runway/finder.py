@@ -47,10 +47,7 @@ class Finder:
             update = await self._ask(kind, any_id)
             if update is not None:
                 return await self._adopt(account, kind, any_id, update)
-        raise UnknownTaskError(
-            "No task has this id. Copy a `task_id` or `request_id` that a tool returned; "
-            "list_tasks shows the recent ones."
-        )
+        raise UnknownTaskError("No task has this id, neither here nor at KIE.")
 
     async def _adopt(self, account: str, kind: TaskKind, task_id: str, update: TaskUpdate) -> Entry:
         """Record a task that was made elsewhere, or by a request whose answer was lost."""
@@ -102,7 +99,7 @@ class Finder:
             async with asyncio.timeout(ASK_S):
                 return await self._client.look_up(kind, task_id)
         except TimeoutError:
-            raise UnavailableError("KIE did not answer in time; asking again is free.") from None
+            raise UnavailableError("KIE did not answer in time.") from None
 
 
 def _may_be(row: TaskKind, asked: TaskKind) -> bool:

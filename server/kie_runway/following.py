@@ -15,6 +15,12 @@ from kie_runway.pace import JITTER, MEDIAN_S, UNWATCHED_CEILING_S, Pace
 INVISIBLE_GRACE_S = 90.0
 LOOKS_BEFORE_STUCK = 3
 
+NOT_SHOWN = "KIE does not show this task, though it accepted it. Do not start it again."
+STUCK = (
+    "KIE has been working on this for over 30 minutes, far longer than usual. It is looked at "
+    "every hour; do not start it again."
+)
+
 
 @dataclass(slots=True)
 class Follower:
@@ -113,14 +119,9 @@ class Plan:
             # KIE shows nothing for an id it gave us: normal at first.
             if elapsed < INVISIBLE_GRACE_S:
                 return None
-            return UnavailableError(
-                "KIE does not show this task, though it accepted it. Do not start it again."
-            )
+            return UnavailableError(NOT_SHOWN)
         if not update.state.is_terminal and self.is_stuck(entry):
-            return StuckError(
-                "KIE has been working on this for over 30 minutes, far longer than usual. It is "
-                "looked at every hour; do not start it again."
-            )
+            return StuckError(STUCK)
         return None
 
     def _elapsed_s(self, entry: Entry) -> float:

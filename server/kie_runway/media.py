@@ -119,9 +119,9 @@ class _Part:
     def publish(self) -> None:
         """Give the part its final name, if it is whole and the name is free."""
         if self._is_empty:
-            raise DownloadError("The download was empty; try again later.")
+            raise DownloadError("The download was empty.")
         if not is_whole_mp4(self._fd):
-            raise DownloadError("The download was cut off; try again later.")
+            raise DownloadError("The download was cut off.")
         os.fsync(self._fd)
         self._close_file()  # Windows renames no open file
         if not self._folder.is_in_place():

@@ -20,6 +20,16 @@ Topic = str | None
 
 
 @dataclass(frozen=True, slots=True)
+class _Frames:
+    """Those of a task, which change when its video does."""
+
+    of: str
+
+
+_Subject = Topic | _Frames
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """
     One subscription to a topic, until it is released.
@@ -62,8 +72,8 @@ class News:
         self._account = account
         self._ledger = ledger
         self._tracker = tracker
-        self._stories: dict[Topic, _Story] = {}
-        self._due: set[Topic] = set()
+        self._stories: dict[_Subject, _Story] = {}
+        self._due: set[_Subject] = set()
         self._moved = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
 
@@ -79,38 +89,42 @@ class News:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
 
-    async def watch(self, topic: Topic, listener: Callable[[], None]) -> Watch:
+    async def watch(
+        self, topic: Topic, listener: Callable[[], None], *, frames: bool = False
+    ) -> Watch:
         """
         Have a listener called after each change of a topic, until the watch is released.
 
         Args:
             topic: A task id or a request_id; None for all recent tasks.
             listener: Called on the event loop; must neither wait nor raise.
+            frames: Whether only the frames of the task matter.
 
         Raises:
             LedgerError: The ledger cannot be read.
         """
+        subject = topic if topic is None or not frames else _Frames(topic)
         token = object()
-        is_first = topic not in self._stories
-        self._stories.setdefault(topic, _Story()).listeners[token] = listener
+        is_first = subject not in self._stories
+        self._stories.setdefault(subject, _Story()).listeners[token] = listener
 
         def release() -> None:
-            story = self._stories.get(topic)
+            story = self._stories.get(subject)
             if story is None or token not in story.listeners:
                 return
             del story.listeners[token]
             if not story.listeners:
                 story.watching.close()
-                del self._stories[topic]
+                del self._stories[subject]
 
         try:
-            rows = await self._read(topic)
+            rows = await self._read(subject)
         except BaseException:
             release()
             raise
         if is_first:  # to the others, what is new has yet to be told
-            self._turn_page(self._stories[topic], topic, rows)
-        return Watch(topic is None or bool(rows), release)
+            self._turn_page(self._stories[subject], subject, rows)
+        return Watch(subject is None or bool(rows), release)
 
     def tell(self, entry: Entry) -> None:
         """Call the listeners of a task though its row has not changed."""
@@ -120,14 +134,15 @@ class News:
 
     def _note(self, entry: Entry) -> None:
         """A row was committed here."""
-        self._call_for({None, entry.request_id, entry.task_id})
+        ids = [id for id in (entry.request_id, entry.task_id) if id is not None]
+        self._call_for({None, *ids, *map(_Frames, ids)})
 
     def _note_others(self) -> None:
         self._call_for(set(self._stories))
 
-    def _call_for(self, topics: set[Topic]) -> None:
-        if topics := topics & self._stories.keys():
-            self._due |= topics
+    def _call_for(self, subjects: set[_Subject]) -> None:
+        if subjects := subjects & self._stories.keys():
+            self._due |= subjects
             self._moved.set()
 
     async def _tell(self) -> None:
@@ -135,43 +150,50 @@ class News:
             await self._moved.wait()
             self._moved.clear()
             due, self._due = self._due, set()
-            for topic in due:
+            for subject in due:
                 try:
-                    await self._compare(topic)
+                    await self._compare(subject)
                 except LedgerError:
                     log.exception("could not read what subscribers wait for")
-                    self._due.add(topic)
+                    self._due.add(subject)
             if self._due:
                 asyncio.get_running_loop().call_later(RETRY_S, self._moved.set)
 
-    async def _compare(self, topic: Topic) -> None:
-        story = self._stories.get(topic)
+    async def _compare(self, subject: _Subject) -> None:
+        story = self._stories.get(subject)
         if story is None:
             return
-        rows = await self._read(topic)
+        rows = await self._read(subject)
         if rows == story.rows:
             return
-        self._turn_page(story, topic, rows)
-        story.tell()
+        is_seen = not isinstance(subject, _Frames) or _videos(rows) != _videos(story.rows)
+        self._turn_page(story, subject, rows)
+        if is_seen:
+            story.tell()
 
-    def _turn_page(self, story: _Story, topic: Topic, rows: Sequence[Entry]) -> None:
+    def _turn_page(self, story: _Story, subject: _Subject, rows: Sequence[Entry]) -> None:
         """Note what was read, and have an unfinished task looked at as one that is waited for."""
         story.rows = rows
-        moving = rows[0].id if topic is not None and rows and rows[0].may_move else None
+        moving = rows[0].id if subject is not None and rows and rows[0].may_move else None
         if moving != story.watched:
             story.watching.close()
             story.watched = moving
             if moving is not None:
                 story.watching.enter_context(self._tracker.watching(moving))
 
-    async def _read(self, topic: Topic) -> Sequence[Entry]:
+    async def _read(self, subject: _Subject) -> Sequence[Entry]:
         rows: Sequence[Entry]
-        if topic is None:
+        if subject is None:
             rows = await self._ledger.list(self._account, limit=RECENT_TASKS)
         else:
-            row = await self._ledger.find(self._account, topic)
+            any_id = subject.of if isinstance(subject, _Frames) else subject
+            row = await self._ledger.find(self._account, any_id)
             rows = [row] if row is not None else []
         return [_as_shown(row) for row in rows]
+
+
+def _videos(rows: Sequence[Entry]) -> list[str | None]:
+    return [row.video_url for row in rows]
 
 
 def _as_shown(entry: Entry) -> Entry:

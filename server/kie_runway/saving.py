@@ -42,8 +42,7 @@ class Saver:
                 raise
             if not await self._is_deleted(entry, exc.http_status):
                 raise DownloadError(
-                    f"{exc.reason} That may pass, for KIE has not said that it deleted the video: "
-                    "save it later."
+                    f"{exc.reason} That may pass: KIE has not said that it deleted the video."
                 ) from exc
             await self._note_deletion(entry, exc)
             raise ExpiredError(f"KIE no longer has this video. {exc.reason}") from exc

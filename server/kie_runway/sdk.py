@@ -40,6 +40,7 @@ from kie_runway.errors import (
     UnknownTaskError,
 )
 from kie_runway.models import ErrorInfo
+from kie_runway.remedies import remedy
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class StrictServer(MCPServer[T]):
         self, name: str, arguments: dict[str, Any], context: Context[T, Any] | None = None
     ) -> t.CallToolResult | t.InputRequiredResult:
         """
-        Call a tool; its failure is a result with `isError` and an `error` object.
+        Call a tool; its failure is a result with `isError`, an `error` and what to do `next`.
 
         Raises:
             MCPError: -32602, there is no such tool.
@@ -74,21 +75,18 @@ class StrictServer(MCPServer[T]):
         try:
             return await super().call_tool(name, _whole(arguments), context)
         except ToolError as exc:
-            cause = exc.__cause__
+            cause, spends = exc.__cause__, _spends(tool)
             if isinstance(cause, KieRunwayError):
-                return error_result(cause)
+                return error_result(cause, spends=spends)
             if isinstance(exc, UnexpectedToolError):
                 return _crash_result(tool, exc)
             if isinstance(cause, ValidationError):
                 known = tool.fn_metadata.arg_model.model_fields
-                return error_result(BadInputError(explain_arguments(cause, known)))
+                wrong = BadInputError(explain_arguments(cause, known))
+                return error_result(wrong, spends=spends)
             if tool.resolved_params and isinstance(cause, ToolError):  # no tool here raises it
-                return error_result(
-                    DeclinedError(
-                        "The client's answer to the question could not be used; nothing was "
-                        "started."
-                    )
-                )
+                unusable = DeclinedError("The client's answer to the question could not be used.")
+                return error_result(unusable, spends=spends)
             raise ToolError(str(exc).removeprefix(f"Error executing tool {name}: ")) from cause
 
     async def get_prompt(
@@ -298,34 +296,38 @@ def _slim_keyword(name: str, value: JsonValue, defs: Mapping[str, JsonValue]) ->
     return _slim(value, defs)
 
 
-def error_result(exc: KieRunwayError) -> t.CallToolResult:
-    """A failure as an agent sees it: one line of text and the `error` object."""
-    error = ErrorInfo.of(exc)
-    said = (exc.reason, _BILLING[exc.charged], error.quotation)
+def error_result(exc: KieRunwayError, *, spends: bool) -> t.CallToolResult:
+    """A failure of a tool that `spends` or does not, as an agent sees it: why, and what to do."""
+    error, next_step = ErrorInfo.of(exc), remedy(exc, spends=spends)
+    said = (exc.reason, _BILLING[exc.charged], error.quotation, next_step)
     return t.CallToolResult(
         is_error=True,
         content=[t.TextContent(text=" ".join(filter(None, said)))],
-        structured_content={"error": error.model_dump(mode="json", exclude_none=True)},
+        structured_content={
+            "error": error.model_dump(mode="json", exclude_none=True),
+            "next": next_step,
+        },
     )
 
 
 _BILLING: Mapping[Charged, str] = {
     "no": "This call charged nothing.",
     "yes": "It was charged.",
-    "unknown": "It may have been charged: do not repeat it without the user's consent.",
+    "unknown": "It may have been charged.",
 }
 
 
 def _crash_result(tool: Tool, exc: BaseException) -> t.CallToolResult:
     """A fault of ours as an agent sees it; the details go to the log alone."""
+    spends = _spends(tool)
+    fault = PaidCrashError if spends else CrashError
+    return error_result(fault(_crash(f"tool {tool.name}", exc)), spends=spends)
+
+
+def _spends(tool: Tool) -> bool:
+    """Whether it is one of the paid tools, by what it says of itself."""
     hints = tool.annotations
-    is_free = hints is not None and (hints.read_only_hint or hints.idempotent_hint)
-    return error_result(
-        (CrashError if is_free else PaidCrashError)(
-            f"{_crash(f'tool {tool.name}', exc)} "
-            "Use list_tasks to see what was started before you repeat anything."
-        )
-    )
+    return hints is None or not (hints.read_only_hint or hints.idempotent_hint)
 
 
 def _crash(what: str, exc: BaseException) -> str:

@@ -127,10 +127,7 @@ class Submitter:
             opening = asyncio.create_task(self._open(intent, request, confirmed))
             opened = await asyncio.shield(opening)
         except LedgerError as exc:
-            raise LedgerError(
-                f"{exc.reason} This call sent nothing; whether an earlier one like it was charged, "
-                "get_task tells once the ledger works."
-            ) from exc
+            raise LedgerError(f"{exc.reason} This call sent nothing.") from exc
         run = self._runs.get(opened.entry.id)
         if run is None:
             if opened.entry.state is not TaskState.SUBMITTING:
@@ -187,8 +184,7 @@ class Submitter:
             return await self._ledger.get(entry.id) or entry
         except LedgerError as exc:
             raise OutcomeUnknownError(
-                "The ledger failed while the request was being sent. Later call get_task with "
-                f"request_id {entry.request_id}."
+                "The ledger failed while the request was being sent.", request_id=entry.request_id
             ) from exc
 
     async def aclose(self) -> None:

@@ -227,8 +227,7 @@ async def _within(seconds: float, work: Awaitable[T]) -> T:
             return await work
     except TimeoutError:
         raise StillUploadingError(
-            "The file is still being uploaded, and this call started nothing. In a minute, repeat "
-            "it just as it was."
+            "The file is still being uploaded, and this call started nothing."
         ) from None
 
 

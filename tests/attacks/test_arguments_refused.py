@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 NAMES = "prompt, duration, quality, aspect_ratio, image_url, watermark, request_id, confirm"
 RATIOS = "'16:9', '4:3', '1:1', '3:4' or '9:16'"
 SECRET = "the-rejected-value"
+CHANGE_IT = "Change what the error names, then repeat the paid call with the same request_id."
 
 
 def nested(depth: int) -> list[Any]:
@@ -155,9 +156,10 @@ async def test_a_bad_argument_costs_nothing_names_its_cure_and_uses_nothing_up(
             "reason": case.reason,
             "retry": "after_change",
             "charged": "no",
-        }
+        },
+        "next": CHANGE_IT,
     }
-    assert text_of(result) == f"{case.reason} This call charged nothing."
+    assert text_of(result) == f"{case.reason} This call charged nothing. {CHANGE_IT}"
     assert (requests, events, listed) == (0, [], {"tasks": []})
     assert (corrected["request_id"], corrected["state"]) == ("one", "wait")
     assert "deduplicated" not in corrected

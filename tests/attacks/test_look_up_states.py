@@ -178,7 +178,7 @@ async def test_a_foreign_id_is_a_clear_error_and_leaves_no_trace(
         listed = await agent.call("list_tasks")
 
     assert (error["error"]["code"], error["error"]["charged"]) == ("unknown_task", "no")
-    assert "list_tasks" in error["error"]["reason"]
+    assert "list_tasks" in error["next"]
     assert "theirs" not in str(error)
     assert listed == {"tasks": []}
 

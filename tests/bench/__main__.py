@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from tests.bench.cold_start import cold_start
 from tests.bench.durable_create import durable_create
 from tests.bench.following import following
+from tests.bench.longest_results import longest_results
 from tests.bench.look_up import look_up
 from tests.bench.report import RESULTS, Section, render, write_comparison
 from tests.bench.result_tokens import journey_tokens, result_tokens
@@ -45,7 +46,7 @@ def main() -> None:
 
 def tokens() -> list[Section]:
     """What a model pays for the tools, for results, and for a journey."""
-    return [tool_tokens(), result_tokens(), journey_tokens()]
+    return [tool_tokens(), result_tokens(), longest_results(), journey_tokens()]
 
 
 def measure(quick: bool) -> list[Section]:

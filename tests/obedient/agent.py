@@ -6,12 +6,11 @@ KIE or of money; where a sentence leaves it to guess, it stops with `Unclear`, a
 has failed. All that it knows:
 
 - `next` is a row of clauses. Each is a remark (`REMARKS`) or an order: call a tool, repeat the
-  paid call, start it anew, tell or give the user something.
+  call, start it anew, tell or give the user something.
 - A call is made with the task's id, or with its request_id where the order says so.
 - What an order begins with says when it holds: later, once the user has mended something, if the
-  state stays, or only if the user agrees, who is then asked.
-- An answer without `next` is a tool error: its `reason` may name the tool to call first, and its
-  `retry` says what repeating the call takes.
+  state stays, after the call before it, or only if the user agrees, who is then asked.
+- Of a tool error, too, it obeys `next` alone.
 
 The user is a script (`User`). Being led to a new charge without having asked them is the one
 thing that must never happen to it.
@@ -19,7 +18,7 @@ thing that must never happen to it.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
@@ -61,6 +60,7 @@ class User:
         agrees: The answer to every question.
         mend: What they do where only they can do something; None: nothing.
         change: Other arguments, where something has to change; None: no idea.
+        thinks_better: Whether they agree after all, once they have said no.
         patience: How often they let the agent come back to something later.
         told: Every answer that they were shown.
         asked: Every question.
@@ -68,8 +68,9 @@ class User:
     """
 
     agrees: bool = False
-    mend: Callable[[], None] | None = None
+    mend: Callable[[], object] | None = None
     change: Arguments | None = None
+    thinks_better: bool = False
     patience: int = 2
     told: list[str] = field(default_factory=list[str])
     asked: list[str] = field(default_factory=list[str])
@@ -93,6 +94,12 @@ class User:
         change, self.change = self.change, None
         return change
 
+    def wants_it_after_all(self) -> bool:
+        """Whether they think better of a no; they are asked about the price once more."""
+        self.agrees, thinks_better = self.thinks_better, self.thinks_better
+        self.thinks_better = False
+        return thinks_better
+
     def waits(self) -> bool:
         """Whether they want the agent to come back to it."""
         self.patience -= 1
@@ -101,11 +108,18 @@ class User:
 
 @dataclass(frozen=True)
 class Step:
-    """A call, made after so many seconds."""
+    """
+    A call.
+
+    Attributes:
+        after_s: The seconds until then.
+        then: What follows once it has led to its end, and on which condition.
+    """
 
     tool: str
     arguments: Arguments
     after_s: float = 0
+    then: "tuple[str, Step] | None" = None
 
 
 @dataclass
@@ -117,7 +131,7 @@ class ObedientAgent:
         world: Where it calls and waits.
         user: Whom it serves.
         answer: The structured content of the last answer.
-        sentences: Every `next` and every reason of a tool error that it read.
+        sentences: Every `next` that it read.
         steps: How many calls it made.
     """
 
@@ -151,16 +165,33 @@ class ObedientAgent:
         while step is not None:
             if step.after_s:
                 await self.world.pass_time(step.after_s)
+            if step.then is not None:
+                condition, then = step.then
+                await self._obey(Step(step.tool, step.arguments))
+                step = self._afterwards(condition, then)
+                continue
             before = self.answer.get("state")
             result = await self._do(step)
-            if "next" in self.answer:
-                stays = self.answer["state"] == before
-                step = self.reads(self.answer["next"], text_of(result), stays=stays)
-            elif "error" in self.answer:
-                step = await self._after_error(self.answer["error"], text_of(result))
-            else:
-                step = None
+            if "next" not in self.answer:
+                break
+            stays = self.answer.get("state") == before
+            step = self.reads(self.answer["next"], text_of(result), stays=stays)
         return self.answer
+
+    def _afterwards(self, condition: str, then: Step) -> Step | None:
+        """What follows the call that an order named first."""
+        match condition.capitalize():
+            case "Once it is a success, ":
+                return then if self.answer.get("state") == "success" else None
+            case "If it is there, ":
+                change = self.user.changes()  # they know which one they mean
+                arguments = _changed(then.arguments, change or {})
+                return None if change is None else Step(then.tool, arguments)
+            case "If it is not there, ":
+                listed = {task["request_id"] for task in self.answer.get("tasks", ())}
+                return None if then.arguments.get("request_id") in listed else then
+            case _:
+                raise Unclear(condition)
 
     async def _do(self, step: Step) -> CallToolResult:
         self.steps += 1
@@ -175,34 +206,6 @@ class ObedientAgent:
         self.answer = structured(result)
         return result
 
-    async def _after_error(self, error: Arguments, shown: str) -> Step | None:
-        assert self._last is not None
-        failed = self._last
-        self.sentences.append(error["reason"])
-        self.user.told.append(shown)
-        first = re.search(r"[Ww]ith (aleph_get_task|get_task)", error["reason"])
-        if first is not None:
-            await self._obey(Step(first[1], self._look_at(failed) | {"wait_seconds": 45}))
-            return failed if self.answer.get("state") == "success" else None
-        match error["retry"]:
-            case "after_change":
-                change = self.user.changes()
-                if change is None:
-                    return None
-                if "paid video" in error["reason"] and not self.user.may_pay(shown):
-                    return None
-                return Step(failed.tool, _changed(failed.arguments, change))
-            case "later" if self.user.waits():
-                return Step(failed.tool, failed.arguments, 600)
-            case "ask_user" if error["charged"] == "no" and self.user.mends():
-                return failed
-            case _:
-                return None
-
-    @staticmethod
-    def _look_at(failed: Step) -> Arguments:
-        return {"task_id": failed.arguments["task_id"]}
-
     def reads(self, sentence: str, shown: str, *, stays: bool) -> Step | None:
         """What `next` says to do; None: nothing more."""
         self.sentences.append(sentence)
@@ -216,9 +219,14 @@ class ObedientAgent:
                 self.user.told.append(shown)
                 continue
             condition, order_text = _split(clause)
+            if condition.capitalize() in AFTERWARDS:
+                if step is None:
+                    raise Unclear(clause)
+                step = replace(step, then=(condition, self._order(order_text, 0, {})))
+                continue
             held = self._holds(condition, shown, stays=stays)
             if held == "ends":
-                return None
+                return step
             if held != "passes":
                 step = self._order(order_text, *held)
         return step
@@ -233,19 +241,21 @@ class ObedientAgent:
             The seconds until then, and other arguments; or that the order is passed over, or that
             all ends here.
         """
-        at = re.fullmatch(r"After (\d\d):(\d\d) UTC, ", condition)
-        if at is not None or condition.capitalize() in WHEN:
-            after_s = self._until(int(at[1]), int(at[2])) if at else WHEN[condition.capitalize()]
+        after_s = self._seconds_of(condition)
+        if after_s is not None:
             return (after_s, {}) if self.user.waits() else "ends"
         match condition.capitalize():
             case "":
                 return 0, {}
             case "If it stays queued, ":
                 return (0, {}) if stays else "passes"
+            case "Only if they want it after all, ":
+                return (0, {}) if self.user.wants_it_after_all() else "ends"
             case "Once mended, ":
                 return (60, {}) if self.user.mends() else "ends"
             case (
                 "Only if they agree to pay again, "
+                | "Only if they agree to pay for another, "
                 | "Only if they accept a possible second charge, "
             ):
                 self._warned = False
@@ -257,29 +267,44 @@ class ObedientAgent:
             case _:
                 raise Unclear(condition)
 
-    def _until(self, hour: int, minute: int) -> float:
+    def _seconds_of(self, condition: str) -> float | None:
+        """The seconds that a condition names, or that it is until the time that it names."""
+        if seconds := re.fullmatch(r"In (\d+) seconds, ", condition):
+            return float(seconds[1])
+        at = re.fullmatch(r"After (?:(\S+) )?(\d\d):(\d\d) UTC, ", condition)
+        if at is None:
+            return WHEN.get(condition.capitalize())
         now = self.world.now()
-        at = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-        return ((at - now) % timedelta(days=1)).total_seconds() + 60
+        day = datetime.fromisoformat(f"{at[1]}T00:00Z") if at[1] else now
+        time = day.replace(hour=int(at[2]), minute=int(at[3]), second=0, microsecond=0)
+        until = time - now if at[1] else (time - now) % timedelta(days=1)
+        return until.total_seconds() + 60
 
     def _order(self, text: str, after_s: float, change: Arguments) -> Step:
         if call := _CALL.fullmatch(text):
-            by = "request_id" if call["by_request"] else "task_id"
-            task = self.answer.get(by) or self.answer["request_id"]
             wait = {"wait_seconds": int(call["wait"])} if call["wait"] else {}
-            return Step(
-                call["tool"], {"task_id": task} | wait, after_s or (30 if call["soon"] else 0)
-            )
+            task = {"task_id": call["id"] or self._id_for(call)} if call["tool"] != LIST else {}
+            return Step(call["tool"], task | wait, after_s or (30 if call["soon"] else 0))
+        assert self._last is not None
+        if text.lower() == "repeat the call":
+            return Step(self._last.tool, _changed(self._last.arguments, change), after_s)
         assert self._paid is not None
-        arguments = self._paid.arguments
+        arguments, request_id = self._paid.arguments, self.answer.get("request_id")
         if repeat := _REPEAT.fullmatch(text):
-            same = {"request_id": self.answer["request_id"]}
+            same = {"request_id": request_id} if request_id else {}
             confirm = {"confirm": True} if repeat["confirm"] else {}
-            return Step(self._paid.tool, arguments | same | confirm, after_s)
+            return Step(self._paid.tool, _changed(arguments, same | change | confirm), after_s)
         if text.lower() == "start it with a new request_id":
-            new = {"request_id": f"{self.answer['request_id']}-new"}
+            new = {"request_id": f"{request_id or arguments['request_id']}-new"}
             return Step(self._paid.tool, _changed(arguments, new | change), after_s)
         raise Unclear(text)
+
+    def _id_for(self, call: re.Match[str]) -> str:
+        """Of the task that was told of; an error tells of none, so it is what was asked for."""
+        assert self._last is not None
+        known = self._last.arguments | self.answer
+        by = "request_id" if call["by_request"] else "task_id"
+        return str(known.get(by) or known["request_id"])
 
 
 # What asks for nothing.
@@ -292,10 +317,10 @@ REMARKS = (
     r"Judge the picture",
     r"Do not start it again",
     r"it may have been charged",
-    r"The balance fell by [\d.]+ credits meanwhile",
+    r"The balance fell by [\d.]+ credits",
     r"The balance did not move, which hints at no charge",
     r"KIE may call back",
-    r"(after \d\d:\d\d UTC|from then on) it can be replaced, "
+    r"(after \d\d:\d\d UTC|then) it can be replaced, "
     r"if they accept a possible second charge",
     r"Even after all this time it may have been charged",
     r"After all this time it was probably never created",
@@ -307,14 +332,21 @@ REMARKS = (
     r"Nothing was charged",
     r"aspect_ratio was left out",
     r"the image decides",
+    r"what was started is there",
+    r"do not repeat it",
+    r"only a new, paid video can replace it",
 )
+LIST = "list_tasks"
+AFTERWARDS = ("Once it is a success, ", "If it is there, ", "If it is not there, ")
 WHEN = {"In 10 minutes, ": 600, "In an hour, ": 3600, "Later, ": 600}
 _CONDITION = re.compile(
-    r"(?i:in 10 minutes|in an hour|later|after \d\d:\d\d utc|if it stays queued|once mended|"
+    r"(?i:in 10 minutes|in \d+ seconds|in an hour|later|after [\d: -]+ utc|if it stays queued|"
+    r"once mended|once it is a success|if it is(?: not)? there|"
     r"only if they [a-z ]+|change what the error names, then)(?:,|(?<=then)) "
 )
 _CALL = re.compile(
     r"[Cc]all (?P<tool>[a-z_]+)(?: again)?(?P<by_request> with this request_id)?"
+    r"(?: with task_id=(?P<id>\S+)| for that task| for its id)?"
     r"(?: with wait_seconds=(?P<wait>\d+)|(?P<soon> in 30 seconds))?"
 )
 _REPEAT = re.compile(

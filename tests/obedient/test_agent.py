@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from mcp.types import CallToolResult, TextContent
 from tests.obedient.agent import Arguments, ObedientAgent, Unclear, User
 
+from kie_runway.errors import Retry
+
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 11, 21, 23, 50, tzinfo=UTC)
+REPEAT = "repeat the paid call with the same request_id"
 BOAT = {"prompt": "a paper boat", "request_id": "one"}
 FAILED = {"request_id": "one", "task_id": "t1", "state": "fail"}
 
@@ -100,21 +103,45 @@ async def test_after_a_time_on_the_clock_the_day_may_have_changed() -> None:
     assert 45 * 60 <= world.passed_s <= 47 * 60
 
 
-@pytest.mark.parametrize(
-    ("retry", "charged", "calls"),
-    [
-        ("never", "no", 1),
-        ("after_change", "no", 2),
-        ("later", "no", 3),
-        ("ask_user", "no", 2),
-        ("ask_user", "unknown", 1),
-    ],
-)
-async def test_without_a_next_step_retry_decides(retry: str, charged: str, calls: int) -> None:
-    error: dict[str, Any] = {"reason": "So it is.", "retry": retry, "charged": charged}
-    world = Script([{"error": error}])
+@pytest.mark.parametrize("retry", get_args(Retry))
+async def test_of_an_error_it_obeys_the_next_step_alone(retry: str) -> None:
+    error: dict[str, Any] = {"reason": "Call get_task.", "retry": retry, "charged": "no"}
+    world = Script(
+        [
+            {"error": error, "next": f"In 7 seconds, {REPEAT}."},
+            {"error": error, "next": "Change what the error names, then repeat the call."},
+            {"error": error, "next": "Tell the user; once mended, repeat the call."},
+            {"error": error},
+        ]
+    )
     user = User(change={"prompt": "another"}, mend=lambda: None)
     await ObedientAgent(world, user).run("generate_video", **BOAT)
 
-    assert len(world.calls) == calls
+    assert [arguments["prompt"] for _, arguments in world.calls] == [
+        *(BOAT["prompt"], BOAT["prompt"], "another", "another")
+    ]
     assert {arguments["request_id"] for _, arguments in world.calls} == {"one"}
+    assert world.passed_s == 7 + 60
+
+
+@pytest.mark.parametrize(("state", "calls"), [("success", 3), ("fail", 2)])
+async def test_what_comes_afterwards_waits_for_the_end(state: str, calls: int) -> None:
+    early = "Call get_task with wait_seconds=45. Once it is a success, repeat the call."
+    world = Script([{"next": early}, {"state": state, "next": "Tell the user."}])
+    await ObedientAgent(world, User()).run("save_video", task_id="t1")
+
+    save = ("save_video", {"task_id": "t1"})
+    look = ("get_task", {"task_id": "t1", "wait_seconds": 45})
+    assert world.calls[:calls] == [save, look, save][:calls]
+    assert (state == "success") is (save in world.calls[2:])
+
+
+@pytest.mark.parametrize(("listed", "calls"), [("one", 2), ("other", 3)])
+async def test_what_is_listed_is_not_paid_for_again(listed: str, calls: int) -> None:
+    sentence = f"Call list_tasks. If it is not there, {REPEAT}."
+    world = Script(
+        [{"next": sentence}, {"tasks": [{"request_id": listed}]}, {"next": "Tell the user."}]
+    )
+    await ObedientAgent(world, User()).run("generate_video", **BOAT)
+
+    assert len(world.calls) == calls

@@ -14,12 +14,25 @@ from tests.obedient.agent import ObedientAgent, User, clauses
 from tests.obedient.world import SmallWorld
 from tests.support import ERAS, connect
 
-from kie_runway.errors import Retry, StuckError
+from kie_runway.errors import (
+    DeclinedError,
+    DownloadStatusError,
+    KieRunwayError,
+    NotFinishedError,
+    OutcomeUnknownError,
+    OverBudgetError,
+    PaidCrashError,
+    RateLimitedError,
+    RequestConflictError,
+    Retry,
+    StuckError,
+)
 from kie_runway.ledger.base import Entry
 from kie_runway.models import ErrorInfo, Task, TaskKind, TaskState
+from kie_runway.remedies import remedy
 from kie_runway.server import INSTRUCTIONS, create_server
 from kie_runway.settings import Settings
-from kie_runway_tools.next_step import next_step
+from kie_runway_tools.next_step import how_to_look, next_step
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +46,8 @@ ROW = Entry(
     arguments={},
     created_at=NOW,
 )
+SPECIAL = {DownloadStatusError, NotFinishedError, OverBudgetError}  # take more than a reason
+ONLY_PAID = {DeclinedError, OverBudgetError, PaidCrashError, RequestConflictError}
 TOKENS_MAX = {"instructions": 150, "guide": 900}
 BYTES_PER_TOKEN = 4  # o200k_base needs fewer tokens for such prose
 
@@ -70,15 +85,41 @@ def errors() -> Iterator[ErrorInfo | None]:
         yield ErrorInfo(code="some", reason="Some.", retry=retry, charged="unknown")
 
 
-def sentences() -> set[tuple[TaskState, str]]:
-    """All that `next` can say, with the state in which it says so."""
+def sentences() -> set[tuple[TaskState | None, str]]:
+    """All that `next` can say, with the state in which it says so; None: of a tool error."""
     settings = [
         Settings(max_wait_s=wait_s, autosave=autosave)
         for wait_s, autosave in product((45, 0), (None, True))
     ]
-    return {
+    of_tasks: set[tuple[TaskState | None, str]] = {
         (row.state, next_step(row, error, setting, NOW))
         for row, error, setting in product(rows(), errors(), settings)
+    }
+    return of_tasks | {(None, sentence) for sentence in remedies()}
+
+
+def kinds(of: type[KieRunwayError] = KieRunwayError) -> Iterator[type[KieRunwayError]]:
+    """Every class of error."""
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def remedies() -> set[str]:
+    """All that `next` can say of a tool error."""
+    usual = (*kinds(), RateLimitedError, OutcomeUnknownError)
+    failures: list[KieRunwayError] = [kind("So.") for kind in usual if kind not in SPECIAL]
+    failures += [
+        OverBudgetError(12, spent=12, daily_credits=20, room_at=room_at) for room_at in (NOW, None)
+    ]
+    failures.append(RateLimitedError("So.", retry_after_s=12.5))
+    failures.append(OutcomeUnknownError("So.", request_id="one"))
+    for wait_s in (45, 0):
+        look = how_to_look(TaskKind.GENERATE, Settings(max_wait_s=wait_s))
+        failures.append(NotFinishedError("So.", look=look))
+    said = {remedy(failure, spends=True) for failure in failures}
+    return said | {
+        remedy(failure, spends=False) for failure in failures if type(failure) not in ONLY_PAID
     }
 
 
@@ -86,11 +127,12 @@ def plain(clause: str) -> str:
     """A clause without what differs from task to task."""
     clause = re.sub(r"\b(aleph_)?get_task\b", "get_task", clause)
     clause = re.sub(r"state [a-z_]+", "state so", clause)
+    clause = re.sub(r"task_id=\S+", "task_id=so", clause)
     return re.sub(r"\d+(\.\d+)?", "0", clause)
 
 
 @pytest.fixture(name="said", scope="module")
-def _said() -> set[tuple[TaskState, str]]:
+def _said() -> set[tuple[TaskState | None, str]]:
     return sentences()
 
 
@@ -109,31 +151,36 @@ def named(text: str) -> set[str]:
 
 
 async def test_every_sentence_can_be_obeyed(
-    world: SmallWorld, said: set[tuple[TaskState, str]]
+    world: SmallWorld, said: set[tuple[TaskState | None, str]]
 ) -> None:
     """The agent stops with `Unclear` where it cannot."""
     for stays, agrees in product((True, False), repeat=2):
         for state, sentence in said:
-            agent = ObedientAgent(world, User(agrees=agrees, change={}, mend=lambda: None))
-            agent.answer = {"request_id": "one", "state": state, "next": sentence}
-            agent.remember("generate_video", prompt="a boat", request_id="one")
+            user = User(agrees=agrees, thinks_better=agrees, change={}, mend=lambda: None)
+            agent = ObedientAgent(world, user)
+            task = {"request_id": "one", "state": state} if state else {}
+            agent.answer = {**task, "next": sentence}
+            agent.remember("extend_video", task_id="t1", prompt="a boat", request_id="one")
             step = agent.reads(sentence, "shown", stays=stays)
 
             if step is None:
                 assert agent.user.told or agent.user.asked, sentence
+            elif step.tool == "extend_video":
+                assert step.arguments["request_id"] in ("one", "one-new")
 
 
-async def test_every_sentence_names_what_exists(said: set[tuple[TaskState, str]]) -> None:
+async def test_every_sentence_names_what_exists(said: set[tuple[TaskState | None, str]]) -> None:
     async with connect(Settings()) as agent:
         known = await names(agent.client)
 
     for _, sentence in said:
         assert named(sentence) <= known, sentence
+        assert "try again" not in sentence.lower(), sentence
 
 
 @pytest.mark.after_all_journeys
 def test_every_sentence_was_met(
-    said: set[tuple[TaskState, str]], answers: list[dict[str, Any]]
+    said: set[tuple[TaskState | None, str]], answers: list[dict[str, Any]]
 ) -> None:
     possible = {plain(clause) for _, sentence in said for clause in clauses(sentence)}
     rows = [row for answer in answers for row in (answer, *answer.get("tasks", ()))]

@@ -17,6 +17,7 @@ from kie_runway.leases import HEARTBEAT_S, LEASE
 from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.models import ErrorInfo, TaskState
 from kie_runway.outcomes import MAX_COMMITS
+from kie_runway.remedies import remedy
 from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
@@ -94,12 +95,13 @@ async def test_a_ledger_that_fails_after_sending_never_says_that_nothing_was_sen
     ):
         monkeypatch.setattr(desk.ledger, "get", fail)
         monkeypatch.setattr(submit, "ANSWER_WITHIN_S", 0.0)
-        with pytest.raises(OutcomeUnknownError, match="get_task with request_id one"):
+        with pytest.raises(OutcomeUnknownError) as failure:
             await desk.start(request_id="one")
         with anyio.fail_after(30):
             await sandbox.log.wait_for("create")
 
     assert creates(sandbox) == 1
+    assert "task_id=one" in remedy(failure.value, spends=True)
 
 
 async def test_a_row_queued_by_a_dead_process_is_sent_when_repeated(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ async def test_anything_but_a_yes_starts_nothing_and_leaves_the_request_id_free(
             "reason": refused["error"]["reason"],
             "retry": "ask_user",
             "charged": "no",
-        }
+        },
+        "next": "Tell the user. Only if they want it after all, repeat the paid call with the same "
+        "request_id.",
     }
     assert "Resolver" not in refused["error"]["reason"]
     assert (listed["tasks"], before) == ([], 0)

@@ -124,6 +124,20 @@ async def test_a_task_is_heard_of_by_both_ids_and_in_the_list(era: Era, request_
         await host.hears_of(*uris, "kie://tasks")
 
 
+async def test_frames_are_heard_of_once_when_the_video_is_there(era: Era) -> None:
+    async with serve_sandbox() as (sandbox, settings), hosting(settings, era) as host:
+        task = await host.agent.call("generate_video", prompt="a boat", request_id="one")
+        frames = [f"{of_task(any_id)}/frames" for any_id in (task["task_id"], "one")]
+        await host.follow(*frames)
+        sandbox.finish(task["task_id"])
+        await host.hears_of(*frames)
+        await host.follow(of_task("one"))
+        await host.agent.call("save_video", task_id="one")
+        await host.hears_of(of_task("one"))
+
+        assert host.updated.empty()
+
+
 async def test_a_failure_and_an_expiry_are_heard_of(era: Era) -> None:
     async with serve_sandbox() as (sandbox, settings), hosting(settings, era) as host:
         tasks = [await host.agent.call("generate_video", prompt=prompt) for prompt in ("a", "b")]

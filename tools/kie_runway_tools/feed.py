@@ -29,15 +29,15 @@ class Feed:
         self._arrived = asyncio.Event()
         self._is_closed = False
 
-    async def add(self, subject: Subject, any_id: str | None) -> bool:
+    async def add(self, subject: Subject, any_id: str | None, *, frames: bool = False) -> bool:
         """
-        Follow a task, or with None all recent ones; False if there is no such task.
+        Follow a task or its `frames`, or with None all recent ones; False if there is no such task.
 
         Raises:
             MCPError: -32602, it would be one too many.
             LedgerError: The ledger cannot be read.
         """
-        watch = await self._app.news.watch(any_id, partial(self.put, subject))
+        watch = await self._app.news.watch(any_id, partial(self.put, subject), frames=frames)
         if not watch.is_known or self._is_closed or subject in self._releases:
             watch.release()
         elif len(self._releases) >= SUBSCRIPTIONS_MAX:

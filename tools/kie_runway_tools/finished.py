@@ -4,7 +4,7 @@ from kie_runway.app import App
 from kie_runway.errors import BadInputError, ExpiredError, NotFinishedError, OutcomeUnknownError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import TaskState
-from kie_runway_tools.next_step import follow_up
+from kie_runway_tools.next_step import how_to_look
 
 
 async def finished(app: App, entry: Entry) -> Entry:
@@ -21,13 +21,16 @@ async def finished(app: App, entry: Entry) -> Entry:
         entry = (await app.tracker.wait(entry, 0)).entry
     if entry.state.may_move:
         raise NotFinishedError(
-            f"The video is not finished ({entry.state}). Wait for it with {follow_up(entry.kind)}."
+            f"The video is not finished ({entry.state}).",
+            look=how_to_look(entry.kind, app.settings),
         )
     match entry.state:
         case TaskState.FAIL | TaskState.REJECTED:
             raise BadInputError(f"`task_id` names a task that ended as {entry.state}: no video.")
         case TaskState.UNKNOWN:
-            raise OutcomeUnknownError("Whether this video exists is unknown; ask the user.")
+            raise OutcomeUnknownError(
+                "Whether this video exists is unknown.", request_id=entry.request_id
+            )
         case TaskState.EXPIRED if entry.file is None:
             raise ExpiredError("KIE has deleted this video.")
         case _:

@@ -17,16 +17,21 @@ def follow_up(kind: TaskKind) -> str:
     return "aleph_get_task" if kind is TaskKind.ALEPH else "get_task"
 
 
+def how_to_look(kind: TaskKind, settings: Settings, by: str = "") -> str:
+    """How to wait for a task of this kind, to be told after "Call"."""
+    wait_s = settings.max_wait_s
+    return f"{follow_up(kind)}{by} {f'with wait_seconds={wait_s}' if wait_s else 'in 30 seconds'}"
+
+
 def next_step(entry: Entry, error: ErrorInfo | None, settings: Settings, now: datetime) -> str:
     """What an agent should do about a row, in one sentence or a few short ones."""
-    wait_s = settings.max_wait_s
-    when = f"with wait_seconds={wait_s}" if wait_s else "in 30 seconds"
-    look = f"Call {follow_up(entry.kind)} {when}."
+    look = f"Call {how_to_look(entry.kind, settings)}."
     match entry.state:
         case TaskState.QUEUED:
+            by_request = how_to_look(entry.kind, settings, " with this request_id")
             return (
-                f"Not sent yet. Call {follow_up(entry.kind)} with this request_id {when}. If it "
-                "stays queued, repeat the paid call with it: that sends it once."
+                f"Not sent yet. Call {by_request}. If it stays queued, repeat the paid call with "
+                "it: that sends it once."
             )
         case TaskState.SUBMITTING:
             return f"{look} Use the request_id while there is no task_id."
@@ -75,7 +80,7 @@ def _after_unknown(entry: Entry, now: datetime) -> str:
     if spent is None or spent < 0:
         balance = ""
     elif spent:
-        balance = f"The balance fell by {spent:g} credits meanwhile. "
+        balance = f"The balance fell by {spent:g} credits. "
     else:
         balance = "The balance did not move, which hints at no charge. "
     if entry.sent_at is not None and now - entry.sent_at >= PROBABLY_NOT_CREATED:
@@ -90,7 +95,7 @@ def _after_unknown(entry: Entry, now: datetime) -> str:
         )
     since = (entry.sent_at or entry.created_at) + PROBABLY_NOT_CREATED
     when = "Later" if entry.may_move else f"After {since:%H:%M} UTC"
-    news = f"KIE may call back; after {since:%H:%M} UTC" if entry.may_move else "from then on"
+    news = f"KIE may call back; after {since:%H:%M} UTC" if entry.may_move else "then"
     return (
         f"Do not start it again: it may have been charged. {balance}Tell the user. {when}, call "
         f"{look} with this request_id: {news} it can be replaced, if they accept a possible second "

@@ -34,7 +34,7 @@ def add_resources(server: MCPServer[Any], services: Services) -> None:
     async def task(id: str) -> str:
         app = await services.ready()
         entry = await _find(app, id)
-        return describe(app, entry, prompt_chars=None).model_dump_json(exclude_none=True)
+        return describe(app, entry, in_full=True).model_dump_json(exclude_none=True)
 
     async def frames(id: str) -> bytes:
         app = await services.ready()

@@ -24,7 +24,7 @@ from kie_runway_tools.ledger_tasks import LedgerTasks
 from kie_runway_tools.resources import NO_SUCH_TASK
 
 STREAMS_MAX = 1024
-_TASK_URI = re.compile(r"kie://tasks(?:/(?P<id>[^/]*)(?:/frames)?)?")
+_TASK_URI = re.compile(r"kie://tasks(?:/(?P<id>[^/]*)(?P<frames>/frames)?)?")
 _FEED: Final = "kie_runway.feed"
 
 
@@ -129,8 +129,8 @@ class Subscriptions:
         """Whether there is such a resource; what never changes need not be followed."""
         task = _TASK_URI.fullmatch(uri)
         if task is not None:
-            any_id = task["id"]
-            return await feed.add(("resource", uri), None if any_id is None else unquote(any_id))
+            any_id = None if task["id"] is None else unquote(task["id"])
+            return await feed.add(("resource", uri), any_id, frames=bool(task["frames"]))
         return uri in {str(resource.uri) for resource in await self._server.list_resources()}
 
     async def _acknowledge(

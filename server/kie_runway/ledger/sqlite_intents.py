@@ -73,10 +73,7 @@ class SqliteIntents:
             )
         earlier = self._rows.by_request(intent.account, intent.request_id)
         if earlier is not None and earlier.fingerprint != intent.fingerprint:
-            raise RequestConflictError(
-                "This `request_id` already stands for other arguments. Repeat them exactly to get "
-                "that task, or choose a new `request_id` for a new, separately paid video."
-            )
+            raise RequestConflictError("This `request_id` already stands for other arguments.")
         return earlier
 
     def _supersede(self, earlier: Entry, intent: Intent, now: datetime) -> Entry:
