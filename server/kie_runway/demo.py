@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from mcp import Client, StdioServerParameters
@@ -11,6 +12,8 @@ from mcp.types import CallToolResult
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kie_runway.terminal import open_console
 
 WAIT_S = 45
 _INHERITED = ("KIE_HOME", "KIE_OUTPUT_DIR")  # where videos go; nothing else may bend the demo
@@ -29,14 +32,15 @@ def run_demo(prompt: str) -> int:
     Returns:
         The exit code: 0, or 1 when a step failed.
     """
-    console = Console(highlight=False)
+    console = open_console()
     return asyncio.run(_Demo(console).run(prompt))
 
 
 class _Demo:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._say = console.print
+        # Lines end at words on a terminal, and are left whole elsewhere.
+        self._say = partial(console.print, soft_wrap=not console.is_terminal)
 
     async def run(self, prompt: str) -> int:
         """The exit code."""
@@ -44,7 +48,8 @@ class _Demo:
         parameters = StdioServerParameters(
             command=sys.executable,
             args=["-m", "kie_runway", "serve", "--sandbox"],
-            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ}
+            | {"KIE_LOG_LEVEL": "ERROR"},  # what it mends by itself is no news
         )
         async with Client(parameters) as client:
             try:
@@ -85,7 +90,7 @@ class _Demo:
         task = await self._call(client, tool, arguments)
         say(f"  {tool}: task {task['task_id']}, about {task['credits']:g} credits.")
         task = await self._wait(client, task)
-        say(f"  {task['kind']}: {task['state']}.")
+        say(f"  {task['kind']}: [green]{task['state']}[/green].")
         task = await self._call(client, "save_video", {"task_id": task["task_id"]})
         say("  save_video: saved.\n")
         return task

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 from rich.console import Console
@@ -20,6 +19,7 @@ from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Event, Ledger
 from kie_runway.ledger.snapshot import open_snapshot
 from kie_runway.models import TaskState
 from kie_runway.shown import charged, escaped, one_line
+from kie_runway.terminal import open_console, refuse
 
 EXIT_UNKNOWN_ID = 1
 EXIT_LEDGER = 2
@@ -48,6 +48,8 @@ _IN_PROGRESS = "cyan"
 _STATE_WIDTH = max(map(len, TaskState))
 _KIND_WIDTH = len("generate")
 _INDENT = 18  # of what stands below a task in the list, and of facts behind their names
+_NARROW = 60  # columns, below which an indent would leave too little
+_UNBROKEN = 1_000_000  # columns
 
 
 @dataclass(frozen=True)
@@ -63,27 +65,40 @@ def list_tasks(path: Path, *, state: TaskState | None, limit: int, as_json: bool
     """
     Print the latest tasks of a ledger, newest first.
 
+    What is no terminal gets one line for each, its columns separated by tabs: time in UTC, state,
+    kind, id, prompt, file, remark.
+
     Returns:
         The exit code: 0, or 2 when the ledger cannot be read (said on stderr).
     """
     try:
         entries = asyncio.run(_entries(path, state, limit + 1))
     except LedgerError as exc:
-        return _refuse(exc.reason, EXIT_LEDGER)
+        return refuse(exc.reason, EXIT_LEDGER)
     shown = entries[:limit]
     if as_json:
         _print_json([_as_json(entry) for entry in shown])
         return 0
-    console = _console()
+    console = _open_console()
+    remarks = console if console.is_terminal else Console(stderr=True, highlight=False)
     if not shown:
-        console.print("No tasks yet." if state is None else f"No task is in the state {state}.")
-        console.print(Text(f"Ledger: {escaped(str(path))}", style="dim"))
+        none = "No tasks yet." if state is None else f"No task is in the state {state}."
+        remarks.print(none, soft_wrap=True)
+        remarks.print(Text(f"Ledger: {escaped(str(path))}", style="dim"), soft_wrap=True)
         return 0
     for entry in shown:
-        _print_line(console, entry)
-    more = f" More: --limit {2 * limit}." if len(entries) > limit else ""
-    about = f"\nTimes are local. All about one: kie-runway-mcp tasks show ID.{more}"
-    console.print(Text(about, style="dim"))
+        if console.is_terminal:
+            _print_task(console, entry)
+        else:
+            sys.stdout.write(_line(entry))
+    more = f"More: --limit {2 * limit}." if len(entries) > limit else ""
+    if console.is_terminal:
+        console.print()
+        about = f"Times are local. All about one: kie-runway-mcp tasks show ID. {more}"
+        for line in _wrapped(console, about, 0, "dim"):
+            console.print(line)
+    elif more:
+        remarks.print(more)
     return 0
 
 
@@ -98,14 +113,14 @@ def show_task(path: Path, any_id: str, *, as_json: bool) -> int:
     try:
         story = asyncio.run(_story(path, any_id))
     except LedgerError as exc:
-        return _refuse(exc.reason, EXIT_LEDGER)
+        return refuse(exc.reason, EXIT_LEDGER)
     if story is None:
         name = one_line(any_id, ID_SHOWN_CHARS)
-        return _refuse(f"No task has the id {name}; see: kie-runway-mcp tasks", EXIT_UNKNOWN_ID)
+        return refuse(f"No task has the id {name}; see: kie-runway-mcp tasks", EXIT_UNKNOWN_ID)
     if as_json:
         _print_json(_story_as_json(story))
     else:
-        _print_story(_console(), story)
+        _print_story(_open_console(), story)
     return 0
 
 
@@ -134,24 +149,41 @@ async def _superseded(ledger: Ledger, entry: Entry) -> Entry | None:
     return None if entry.supersedes is None else await ledger.get(entry.supersedes)
 
 
-def _print_line(console: Console, entry: Entry) -> None:
+def _print_task(console: Console, entry: Entry) -> None:
     """One task of the list: a line to scan, and below it what to know it by."""
-    console.print(
-        Text.assemble(
-            f"{entry.created_at.astimezone():%Y-%m-%d %H:%M}  ",
-            (f"{entry.state:{_STATE_WIDTH}}  ", _style(entry.state)),
-            f"{entry.kind:{_KIND_WIDTH}}  ",
-            (escaped(entry.task_id or entry.request_id), "bold"),
-        )
+    line = Text.assemble(
+        f"{_to_the_minute(entry.created_at)}  ",
+        (f"{entry.state:{_STATE_WIDTH}}  ", _style(entry.state)),
+        f"{entry.kind:{_KIND_WIDTH}}",
     )
-    prompt = entry.arguments.get("prompt")
-    for remark in (one_line(prompt) if isinstance(prompt, str) else "", _remark(entry)):
-        if remark:
-            line = Text(remark)
-            line.truncate(max(console.width - _INDENT, _INDENT), overflow="ellipsis")
-            console.print(Text(" " * _INDENT) + line)
+    indent = " " * (_INDENT if console.width >= _NARROW else 2)
+    any_id = Text(escaped(entry.task_id or entry.request_id), "bold")
+    if line.cell_len + 2 + any_id.cell_len <= console.width:
+        console.print(Text.assemble(line, "  ", any_id))
+    else:
+        console.print(line)
+        console.print(Text.assemble(indent, any_id))
+    prompt = Text(_prompt(entry))
+    prompt.truncate(console.width - len(indent), overflow="ellipsis")
+    for text in (prompt, *_wrapped(console, _remark(entry), len(indent))):
+        if text:
+            console.print(Text.assemble(indent, text))
     if entry.file is not None:
-        console.print(Text(f"{'':{_INDENT}}Saved: {escaped(entry.file)}"))
+        console.print(Text(f"{indent}Saved: {escaped(entry.file)}"))
+
+
+def _line(entry: Entry) -> str:
+    """One task of the list, for scripts."""
+    at = entry.created_at.astimezone(UTC)
+    any_id = escaped(entry.task_id or entry.request_id)
+    file = escaped(entry.file or "")
+    columns = (entry.state, entry.kind, any_id, _prompt(entry), file, _remark(entry))
+    return "\t".join((f"{at:%Y-%m-%dT%H:%M:%SZ}", *columns)) + "\n"
+
+
+def _prompt(entry: Entry) -> str:
+    prompt = entry.arguments.get("prompt")
+    return one_line(prompt) if isinstance(prompt, str) else ""
 
 
 def _remark(entry: Entry) -> str:
@@ -215,14 +247,22 @@ def _print_story(console: Console, story: Story) -> None:
 
 
 def _print_history(console: Console, title: str, events: Sequence[Event]) -> None:
-    console.print(Text(f"\n{title}", style="bold"))
+    console.print()
+    for line in _wrapped(console, title, 0, "bold"):
+        console.print(line)
     for event in events:
         at = f"  {_exactly(event.at)}  "
-        change = f"{event.before} → {event.after}" if event.before else str(event.after)
-        console.print(Text.assemble(at, (change, _style(event.after))))
+        indent = " " * (len(at) if console.width >= _NARROW else 4)
+        words = f"{event.before} → {event.after}" if event.before else str(event.after)
+        change = Text(words, _style(event.after))
+        if len(at) + change.cell_len <= console.width:
+            console.print(Text.assemble(at, change))
+        else:
+            console.print(at.rstrip())
+            console.print(Text.assemble(indent, change))
         if event.detail:
-            for line in _wrapped(console, event.detail, len(at)):
-                console.print(Text.assemble(" " * len(at), line))
+            for line in _wrapped(console, event.detail, len(indent)):
+                console.print(Text.assemble(indent, line))
 
 
 def _wrapped(console: Console, text: str, indent: int, style: str = "") -> Sequence[Text]:
@@ -335,12 +375,9 @@ def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(to_jsonable_python(value, exclude_none=True), indent=2) + "\n")
 
 
-def _console() -> Console:
-    # Not every terminal or pipe can take every character of a prompt.
-    cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")
-    return Console(highlight=False, soft_wrap=True)
-
-
-def _refuse(reason: str, code: int) -> int:
-    sys.stderr.write(f"{reason}\n")
-    return code
+def _open_console() -> Console:
+    """Stdout; what is no terminal breaks no lines."""
+    console = open_console()
+    if not console.is_terminal:
+        console.size = (_UNBROKEN, console.height)
+    return console

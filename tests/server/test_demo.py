@@ -2,18 +2,21 @@
 
 import asyncio
 import os
+import re
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import anyio
 import pytest
+from tests.terminals import on_terminal
 
+SEQUENCES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 pytestmark = pytest.mark.anyio
 
 
 async def run_demo(home: Path, *arguments: str, **variables: str) -> tuple[int | None, str]:
-    environment = os.environ | {"KIE_HOME": str(home), "COLUMNS": "200"} | variables
+    environment = os.environ | {"KIE_HOME": str(home), "COLUMNS": "40"} | variables
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kie_runway", "demo", *arguments),
         stdout=PIPE,
@@ -31,8 +34,24 @@ async def test_it_makes_three_videos_and_says_where_they_are(tmp_path: Path) -> 
 
     assert code == 0
     assert [path.name.split("-")[0] for path in videos] == ["aleph", "extend", "generate"]
-    assert all(str(path) in out for path in videos)
+    assert sorted(line.strip() for line in out.splitlines()[-3:]) == [str(path) for path in videos]
+    assert "\x1b" not in out
+    assert "waiting" not in out
     assert all(path.read_bytes()[4:8] == b"ftyp" for path in videos)
+
+
+def test_on_a_terminal_its_bar_leaves_nothing_behind(tmp_path: Path) -> None:
+    out = on_terminal(
+        80, sys.executable, "-m", "kie_runway", "demo", KIE_HOME=str(tmp_path), KIE_MAX_WAIT_S="1"
+    )
+    *_, after_bar = out.rpartition("\x1b[2K")
+    lines = [SEQUENCES.sub("", line).strip() for line in after_bar.splitlines()]
+
+    assert "waiting" in out
+    assert not any("waiting" in line for line in lines)
+    assert lines[0] == "aleph: success."
+    assert len([line for line in lines if line.endswith(".mp4")]) == 3
+    assert SEQUENCES.sub("", after_bar).replace("\r", "").replace("\n", "").isprintable()
 
 
 async def test_a_step_that_fails_is_told_and_fails_the_demo(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from tests.server.ledger.rows import ENDED, LIMIT, NOW, at_kie, intent, opened, submitting
+from tests.terminals import on_terminal
 from tests.wire import COMMAND, Wire
 
 from kie_runway.errors import LedgerError
@@ -33,12 +34,14 @@ HOSTILE = (
     "[bold red]x[/] :boat: \x1b[31mred [link=https://evil.example]y[/link] \x1b]0;title\x07"
     "\x9b31m \u202ebidi\u2066 \u200bzero\x7f\r\nlines\tand tabs"
 )
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+SAY_TERMINAL = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE")
 Fill = Callable[[Ledger], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
 class Desk:
-    """A ledger's file, and the commands on it, at 80 columns."""
+    """A ledger's file, and the commands on it, on a terminal of 80 columns."""
 
     path: Path
     capsys: pytest.CaptureFixture[str]
@@ -68,9 +71,11 @@ class Desk:
 def desk(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Desk:
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+    for name in SAY_TERMINAL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
     return Desk(tmp_path / "home" / "ledger.db", capsys)
 
 
@@ -107,9 +112,7 @@ async def superseded(ledger: Ledger) -> None:
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """The command as people start it, piped, 80 columns wide and in UTC."""
-    clean = {
-        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")
-    }
+    clean = {name: value for name, value in os.environ.items() if name not in SAY_TERMINAL}
     return subprocess.run(
         (*COMMAND, "tasks", *arguments),
         capture_output=True,
@@ -118,6 +121,11 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         check=False,
         env=clean | {"COLUMNS": "80", "TZ": "UTC"} | env,
     )
+
+
+def terminal(columns: int, *arguments: str, **env: str) -> list[str]:
+    """The lines that the command writes to a terminal of that size."""
+    return on_terminal(columns, *COMMAND, "tasks", *arguments, **env).splitlines()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -258,9 +266,8 @@ def test_a_prompt_can_neither_style_nor_steer_the_terminal(
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm-256color")
     for text in (desk.list(), desk.show("one")):
-        ours = re.compile(r"\x1b\[[0-9;]*m")
-        assert bool(ours.search(text)) is colour
-        plain = ours.sub("", text)
+        assert bool(COLOURS.search(text)) is colour
+        plain = COLOURS.sub("", text)
         assert is_harmless(plain)
         assert "[bold red]x[/]" in plain
         assert ":boat:" in plain
@@ -513,9 +520,64 @@ def test_the_command_reads_the_ledger_of_a_running_server(desk: Desk) -> None:
 def test_the_command_shows_local_times_and_says_how_far_from_utc(desk: Desk) -> None:
     desk.fill(queued("one"))
 
-    assert run(TZ="Europe/Berlin").stdout.startswith("2026-11-21 13:00  queued")
+    assert terminal(80, TERM="dumb", TZ="Europe/Berlin")[0].startswith("2026-11-21 13:00  queued")
     assert "2026-11-21 13:00:00+01:00  queued" in run("show", "one", TZ="Europe/Berlin").stdout
     assert "2026-11-21 12:00:00+00:00  queued" in run("show", "one", TZ="UTC").stdout
+
+
+def test_a_pipe_gets_each_task_in_one_whole_line_and_nothing_else(desk: Desk) -> None:
+    saved = f"/videos/{'v' * 100}.mp4"
+    desk.fill(
+        ended("one", TaskState.SUCCESS, prompt="a boat " * 50, file=saved),
+        ended("two", TaskState.FAIL, prompt=HOSTILE, error=ENDED),
+        queued("three"),
+    )
+    done = run(COLUMNS="20", TERM="xterm-256color", TZ="Europe/Berlin")
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+
+    assert [len(row) for row in rows] == [7, 7, 7]
+    assert rows[0] == ["2026-11-21T12:00:00Z", "queued", "generate", "three", "a boat", "", ""]
+    assert rows[1][6] == "It ended."
+    assert rows[2][4:] == [" ".join(["a boat"] * 50), saved, ""]
+    assert is_harmless(done.stdout.replace("\t", ""))
+    assert done.stderr == ""
+
+
+def test_a_pipe_is_told_on_stderr_of_what_is_no_task(desk: Desk) -> None:
+    none = run()
+    desk.fill(queued("one"), queued("two", "a ship"))
+    cut = run("list", "--limit", "1")
+
+    assert (none.stdout, none.stderr.splitlines()[0]) == ("", "No tasks yet.")
+    assert (cut.stdout.count("\n"), cut.stderr) == (1, "More: --limit 2.\n")
+
+
+def test_a_story_that_is_piped_keeps_its_lines_whole(desk: Desk) -> None:
+    prompt = " ".join(["a paper boat"] * 40)
+    desk.fill(ended("one", TaskState.FAIL, prompt=prompt, error=ENDED))
+
+    assert f"prompt            {prompt}\n" in run("show", "one", COLUMNS="20", TERM="dumb").stdout
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("env", [{"TERM": "xterm-256color"}, {"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_a_terminal_of_any_width_is_not_overrun_and_ids_stay_whole(
+    desk: Desk, columns: int, env: dict[str, str]
+) -> None:
+    ids = ["c0d088df35254cc3e7187fb7116b2efa", "r-82ucpukvunvg"]
+    desk.fill(
+        ended(ids[0], TaskState.SUCCESS, prompt="船" * 100, expires_at=LATER),
+        queued(ids[1], HOSTILE),
+        superseded,
+    )
+    listed, shown = (terminal(columns, *args, **env) for args in (("list",), ("show", "lost")))
+    plain = [COLOURS.sub("", line) for line in (*listed, *shown)]
+
+    assert max(map(cell_len, plain)) <= columns
+    for any_id in ids:
+        assert any(line.endswith(any_id) for line in plain)
+    assert ("\x1b[32m" in "".join(listed)) is (env == {"TERM": "xterm-256color"})
+    assert not any("\x1b" in line for line in plain)
 
 
 def test_the_command_survives_a_pipe_that_takes_ascii_alone(desk: Desk) -> None:
@@ -530,8 +592,8 @@ def test_the_command_finds_the_ledger_by_its_url(desk: Desk, tmp_path: Path) -> 
     desk.fill(queued("one"))
     url = f"sqlite:///{desk.path}"
 
-    assert " one\n" in run(KIE_HOME=str(tmp_path / "other"), KIE_DATABASE_URL=url).stdout
-    assert "No tasks yet." in run(KIE_HOME=str(tmp_path / "other")).stdout
+    assert "\tone\t" in run(KIE_HOME=str(tmp_path / "other"), KIE_DATABASE_URL=url).stdout
+    assert "No tasks yet." in run(KIE_HOME=str(tmp_path / "other")).stderr
 
 
 def test_wrong_settings_are_named_without_their_values(desk: Desk) -> None:
