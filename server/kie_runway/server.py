@@ -7,12 +7,14 @@ from importlib.metadata import version
 from typing import Any
 
 from mcp.server import CacheHint, MCPServer, ServerRequestContext
+from mcp.server.apps import Apps
 from mcp.server.context import CallNext, HandlerResult
 
 from kie_runway.app import Services
 from kie_runway.pace import Pace
 from kie_runway.sdk import StrictServer, logging_left_alone
 from kie_runway.settings import Settings
+from kie_runway_tools.card_resource import add_card
 from kie_runway_tools.catalog import build_tools
 from kie_runway_tools.completions import add_completions
 from kie_runway_tools.guide import add_guide
@@ -95,12 +97,13 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServ
                 "resources/templates/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
             },
             subscriptions=False,  # ours know what they are of
-            extensions=[tasks],
+            extensions=[tasks, Apps()],
         )
     add_resources(server, services)
     add_subscriptions(server, services, tasks)
     add_guide(server)
     add_pricing(server, services)
+    add_card(server, services, settings)
     add_prompts(server)
     add_completions(server, services)
     return server

@@ -176,6 +176,10 @@ class Tracker:
         """Seconds that tasks like this one usually take."""
         return self._plan.usual_s(entry)
 
+    def learned_s(self, entry: Entry) -> float | None:
+        """The same, if the ledger has taught it; None while it is a guess."""
+        return self._medians.of(entry)
+
     def poll_s(self, entry: Entry) -> float:
         """Seconds after which it is worth asking again for a task that has not ended."""
         return self._plan.poll_s(entry)

@@ -50,7 +50,7 @@ def test_the_handshake_promises_subscriptions() -> None:
     assert capabilities["resources"] == {"subscribe": True, "listChanged": False}
     assert "extensions" not in capabilities
     assert discovered["resources"]["subscribe"] is True
-    assert discovered["extensions"] == {EXTENSION: {}}
+    assert discovered["extensions"][EXTENSION] == {}
 
 
 def test_two_processes_on_a_ledger_hear_of_one_task(era: RawEra, kie: Standalone) -> None:

@@ -45,7 +45,7 @@ async def test_everything_that_is_listed_has_a_title(era: Era) -> None:
         *((template.name, template.title, template.description) for template in templates),
     ]
 
-    assert len(listed) == 17
+    assert len(listed) == 18
     assert [name for name, title, description in listed if not (title and description)] == []
 
 

@@ -59,7 +59,7 @@ async def end_of(client: Client, task_id: str) -> Status:
 
 async def test_it_is_advertised_where_it_can_be_declared() -> None:
     async with connect_tasks(Settings()) as client:
-        assert client.server_capabilities.extensions == {EXTENSION: {}}
+        assert (client.server_capabilities.extensions or {})[EXTENSION] == {}
 
 
 @pytest.mark.parametrize("era", ERAS)

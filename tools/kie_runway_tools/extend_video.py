@@ -29,7 +29,7 @@ async def _order(
 ) -> Order:
     app = await app_of(ctx)
     parent = await app.finder.find(app.account, task_id, TaskKind.GENERATE)
-    _check_extendable(parent)
+    check_extendable(parent)
     parent = await finished(app, parent)
     if parent.state is TaskState.EXPIRED:
         raise ExpiredError("KIE has deleted this video and can no longer extend it.")
@@ -56,8 +56,13 @@ async def extend_video(
     return await start(ctx, order, answer, request_id, confirm)
 
 
-def _check_extendable(parent: Entry) -> None:
-    """Refuse what KIE cannot extend: it would notice only after charging."""
+def check_extendable(parent: Entry) -> None:
+    """
+    Refuse what KIE cannot extend: it would notice only after charging.
+
+    Raises:
+        BadInputError: Names the argument and the rule.
+    """
     if parent.kind is TaskKind.ALEPH:
         raise BadInputError("`task_id` names an Aleph task; KIE extends only Runway generations.")
     if parent.arguments.get("quality") == "1080p":

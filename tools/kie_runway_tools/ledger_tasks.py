@@ -13,6 +13,7 @@ from kie_runway.errors import KieRunwayError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import TaskState
 from kie_runway.task_extension import TaskExtension, TaskStatus, declares_tasks
+from kie_runway_tools.card_host import Audience, is_by_card
 from kie_runway_tools.results import task_result
 
 PAID_TOOLS = frozenset({"generate_video", "extend_video", "aleph_generate"})
@@ -39,6 +40,8 @@ class LedgerTasks(TaskExtension):
     ) -> HandlerResult:
         result = await call_next(ctx)
         if params.name not in PAID_TOOLS or not declares_tasks(ctx):
+            return result
+        if is_by_card(params.meta):  # it follows its tasks itself
             return result
         if not isinstance(result, t.CallToolResult) or result.is_error:
             return result
@@ -110,7 +113,7 @@ class LedgerTasks(TaskExtension):
             )
         # A client may read it twice before its model does once, so the picture is never missing.
         app.pictured.pop(entry.id, None)
-        result = await task_result(app, entry, trouble=trouble)
+        result = await task_result(app, entry, Audience(), trouble=trouble)
         if is_abandoned:
             result.is_error = True
         return TaskStatus(

@@ -1,5 +1,6 @@
 """list_tasks: what was started, newest first."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import mcp.types as t
@@ -8,8 +9,10 @@ from pydantic import BaseModel, Field
 
 from kie_runway.app import App, Services
 from kie_runway.errors import BadInputError
+from kie_runway.ledger.base import Entry
 from kie_runway.models import Task, TaskState
 from kie_runway_tools.calling import app_of
+from kie_runway_tools.card_host import audience_of
 from kie_runway_tools.results import describe, headline, summary
 
 NEEDS_CARE = (TaskState.QUEUED, TaskState.UNKNOWN)  # a model may be about to start it again
@@ -34,13 +37,20 @@ async def list_tasks(
 ) -> Annotated[t.CallToolResult, TaskList]:
     """Tasks of this server, newest first, as last seen: finds lost ids. Free."""
     app = await app_of(ctx)
-    listing = await page(app, state=state, limit=limit, before=_row_number(cursor))
+    entries, next_cursor = await _entries(app, state, limit, _row_number(cursor))
+    listing = TaskList(tasks=[describe(app, entry) for entry in entries], next_cursor=next_cursor)
     lines = [f"{task.created_at:%Y-%m-%d %H:%M} {_line(task)}" for task in listing.tasks]
     tasks = [_row(task) for task in listing.tasks]
     more = {"next_cursor": listing.next_cursor} if listing.next_cursor else {}
+    meta = None
+    if audience_of(ctx).has_card:
+        from kie_runway_tools.card_facts import list_meta  # not needed to list tools
+
+        meta = list_meta(app, entries)
     return t.CallToolResult(
         content=[t.TextContent(text="\n".join(lines) or "No tasks.")],
         structured_content={"tasks": tasks} | more,
+        _meta=meta,
     )
 
 
@@ -48,6 +58,14 @@ async def page(
     app: App, *, state: TaskState | None = None, limit: int, before: int | None = None
 ) -> TaskList:
     """Tasks as last seen, newest first, older than the row number `before`."""
+    entries, next_cursor = await _entries(app, state, limit, before)
+    return TaskList(tasks=[describe(app, entry) for entry in entries], next_cursor=next_cursor)
+
+
+async def _entries(
+    app: App, state: TaskState | None, limit: int, before: int | None
+) -> tuple[Sequence[Entry], str | None]:
+    """Rows of one page, and where the next one begins."""
     entries = await app.ledger.list(
         app.account,
         states=None if state is None else (state,),
@@ -55,7 +73,7 @@ async def page(
         before=before,
     )
     more = str(entries[limit - 1].id) if len(entries) > limit else None
-    return TaskList(tasks=[describe(app, entry) for entry in entries[:limit]], next_cursor=more)
+    return entries[:limit], more
 
 
 def _line(task: Task) -> str:

@@ -87,14 +87,16 @@ async def restyle_video(
     )
 
 
+PROMPTS = (
+    (text_to_video, "Text to video"),
+    (image_to_video, "Image to video"),
+    (restyle_video, "Restyle a video (Aleph)"),
+)
+
+
 def add_prompts(server: MCPServer[Any]) -> None:
     """Give a server its prompts."""
-    listings = (
-        (text_to_video, "Text to video"),
-        (image_to_video, "Image to video"),
-        (restyle_video, "Restyle a video (Aleph)"),
-    )
-    for function, title in listings:
+    for function, title in PROMPTS:
         server.add_prompt(McpPrompt.from_function(function, title=title, icons=ICONS))
 
 

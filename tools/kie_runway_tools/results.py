@@ -11,6 +11,7 @@ from kie_runway.errors import KieRunwayError, LedgerError
 from kie_runway.ledger.base import Entry
 from kie_runway.models import ErrorInfo, Task, TaskState
 from kie_runway.shown import charged, one_line
+from kie_runway_tools.card_host import Audience
 from kie_runway_tools.next_step import next_step
 from kie_runway_tools.pictures import first_picture, is_due
 
@@ -18,12 +19,14 @@ TaskResult = Annotated[t.CallToolResult, Task]
 
 SAVED_WITHIN_S = 4.0  # on top of the longest wait, still below what clients bear
 PROMPT_SHOWN_CHARS = 48  # enough to know a task by
+MESSAGE_SHOWN_CHARS = 100  # of KIE's words; the reason says what they mean
 _FAILURES = (TaskState.FAIL, TaskState.REJECTED, TaskState.UNKNOWN)
 
 
 async def task_result(
     app: App,
     entry: Entry,
+    audience: Audience,
     *,
     trouble: KieRunwayError | None = None,
     deduplicated: bool = False,
@@ -35,20 +38,28 @@ async def task_result(
     Args:
         app: The parts.
         entry: The task's row.
+        audience: Who gets to see it.
         trouble: What stood in the way of fresher news, if anything did.
         deduplicated: Whether an earlier call had already started it.
-        note: Said before what to do next.
+        note: Said before what to do next, unless it failed.
     """
     entry = await _saved(app, entry)
     task = describe(app, entry, trouble=trouble, deduplicated=deduplicated)
     # No resource link: LangChain makes a file of it, which ends the run at most models.
-    picture = await first_picture(app, entry) if task.video_url else []
-    notes = [note, "Judge the picture." if picture else "", task.next]
+    is_shown = task.video_url and not audience.is_card  # the model's first picture stays due
+    picture = await first_picture(app, entry) if is_shown else []
+    notes = ["" if task.error else note, "Judge the picture." if picture else "", task.next]
     task = task.model_copy(update={"next": " ".join(filter(None, notes))})
+    meta = None
+    if audience.has_card:
+        from kie_runway_tools.card_facts import task_meta  # not needed to list tools
+
+        meta = task_meta(app, entry, trouble)
     return t.CallToolResult(
         content=[t.TextContent(text=headline(task)), *picture],
         structured_content=brief(task),
         is_error=task.state in _FAILURES,
+        _meta=meta,
     )
 
 
@@ -57,11 +68,13 @@ def brief(task: Task) -> dict[str, Any]:
     What a model needs of a task to go on, for it pays for every word.
 
     `kie://tasks/{id}` has it all. Here the picture comes as an image, and when and from what a
-    finished task came no longer matters, nor when KIE deletes what is saved.
+    task came that is finished or in trouble matters no longer, nor when KIE deletes what is saved.
     """
     left_out = {"thumbnail_url", "finished_at"}
-    if not task.state.may_move:
+    if task.error or not task.state.may_move:
         left_out.add("created_at")
+    if task.error:
+        left_out.add("parent_task_id")
     if task.video_url or task.file:
         left_out |= {"prompt", "parent_task_id"}
     if task.file:
@@ -75,9 +88,9 @@ def describe(
     *,
     trouble: KieRunwayError | None = None,
     deduplicated: bool = False,
-    prompt_chars: int | None = PROMPT_SHOWN_CHARS,
+    in_full: bool = False,
 ) -> Task:
-    """A row as a `Task`, with what to do now and so much of its prompt (None: all of it)."""
+    """A row as a `Task`, with what to do now; long texts only `in_full` where that is asked for."""
     error = entry.error
     if error is None and trouble is not None:
         # Looking cost nothing, but the error stands on a task that was paid for.
@@ -89,7 +102,7 @@ def describe(
         state=entry.state,
         charged=charged(entry),
         credits=entry.credits,
-        prompt=_shown(entry.arguments.get("prompt"), prompt_chars),
+        prompt=_shown(entry.arguments.get("prompt"), None if in_full else PROMPT_SHOWN_CHARS),
         parent_task_id=entry.parent_task_id,
         video_url=entry.video_url if entry.state is TaskState.SUCCESS else None,
         thumbnail_url=entry.thumbnail_url if entry.state is TaskState.SUCCESS else None,
@@ -98,7 +111,7 @@ def describe(
         finished_at=_to_the_second(entry.finished_at),
         expires_at=_to_the_second(entry.expires_at),
         deduplicated=deduplicated or None,
-        error=error,
+        error=error if in_full else _shortened(error, entry.state),
         next=next_step(entry, error, app.settings, app.clock.now()),
     )
 
@@ -138,6 +151,15 @@ async def _saved(app: App, entry: Entry) -> Entry:
 
 def _shown(prompt: object, max_chars: int | None) -> str | None:
     return one_line(prompt, max_chars) if isinstance(prompt, str) else None
+
+
+def _shortened(error: ErrorInfo | None, state: TaskState) -> ErrorInfo | None:
+    if error is None or error.message is None:
+        return error
+    message: str | None = one_line(error.message, MESSAGE_SHOWN_CHARS)
+    if state is TaskState.UNKNOWN:
+        message = None  # it mostly says to try again
+    return error.model_copy(update={"message": message})
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:

@@ -6,6 +6,7 @@ from kie_runway.app import Services
 from kie_runway.models import TaskKind, TaskState
 from kie_runway_tools.arguments import TaskIdArgument
 from kie_runway_tools.calling import app_of
+from kie_runway_tools.card_host import audience_of
 from kie_runway_tools.finished import finished
 from kie_runway_tools.results import TaskResult, task_result
 
@@ -18,4 +19,4 @@ async def save_video(ctx: Context[Services], task_id: TaskIdArgument) -> TaskRes
     )
     if entry.state is TaskState.SUCCESS:
         entry = await app.saver.save(entry)
-    return await task_result(app, entry)
+    return await task_result(app, entry, audience_of(ctx))

@@ -9,6 +9,7 @@ from kie_runway.ledger.base import Entry
 from kie_runway.models import FILE_URI, TaskState
 from kie_runway_tools.approval import Answer, check
 from kie_runway_tools.calling import app_of
+from kie_runway_tools.card_host import audience_of
 from kie_runway_tools.ordering import Order
 from kie_runway_tools.results import task_result
 
@@ -49,7 +50,7 @@ async def start(
     app = await app_of(ctx)
     earlier = await _known(app, order, request_id, confirm)
     if earlier is not None:
-        return await task_result(app, earlier, deduplicated=True, note=order.note)
+        return await task_result(app, earlier, audience_of(ctx), deduplicated=True, note=order.note)
     started = await app.submitter.start(
         app.account,
         await app.uploader.upload(order.given),
@@ -57,7 +58,13 @@ async def start(
         confirmed=confirm,
         stands_for=order.given.stands_for,
     )
-    return await task_result(app, started.entry, deduplicated=started.deduplicated, note=order.note)
+    return await task_result(
+        app,
+        started.entry,
+        audience_of(ctx),
+        deduplicated=started.deduplicated,
+        note=order.note,
+    )
 
 
 async def _known(app: App, order: Order, request_id: str | None, confirm: bool) -> Entry | None:

@@ -9,6 +9,7 @@ from kie_runway.app import Services
 from kie_runway.ledger.base import Entry
 from kie_runway.models import TaskKind
 from kie_runway_tools.calling import app_of
+from kie_runway_tools.card_host import audience_of
 from kie_runway_tools.results import task_result
 
 WAIT = "Seconds to wait for the end; the maximum saves calls."
@@ -36,4 +37,4 @@ async def look(
     # A task that only KIE knows takes time to find, and clients do not bear longer waits.
     passed_s = asyncio.get_running_loop().time() - began
     sight = await app.tracker.wait(entry, max(0.0, wait_seconds - passed_s), tick)
-    return await task_result(app, sight.entry, trouble=sight.trouble)
+    return await task_result(app, sight.entry, audience_of(ctx), trouble=sight.trouble)

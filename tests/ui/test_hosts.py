@@ -1,0 +1,131 @@
+"""Hosts differ: in age, in what they can do, and in what they forget."""
+
+from typing import Any
+
+import pytest
+from tests.ui.chat import Chat, expect
+
+pytestmark = pytest.mark.anyio
+
+SPENDING = ("Extend", "Restyle", "Save", "Again")
+
+HIDDEN = """
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => !window.isSeen });
+  window.seen = () => {
+    window.isSeen = true;
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+"""
+
+
+def pictures(result: dict[str, Any]) -> int:
+    return sum(block["type"] == "image" for block in result["content"])
+
+
+@pytest.mark.parametrize(("mode", "version"), [("default", "2025-11-25"), ("auto", "2026-07-28")])
+async def test_the_card_works_in_both_eras(quiet_chat: Chat, mode: str, version: str) -> None:
+    assert await quiet_chat.connect(mode=mode) == version
+
+    await quiet_chat.show_finished()
+
+    await expect(quiet_chat.button("Extend")).to_be_visible()
+
+
+async def test_a_host_of_the_older_draft_gets_what_the_model_gets(quiet_chat: Chat) -> None:
+    await quiet_chat.connect(older=True)
+    task_id = await quiet_chat.show_task()
+    await quiet_chat.is_state("wait")
+    progress = quiet_chat.card.get_by_role("progressbar", name="Progress")
+    await expect(progress).to_be_visible()
+    assert await progress.get_attribute("aria-valuenow") is None
+    quiet_chat.sandbox.finish(task_id)
+
+    await quiet_chat.is_state("success")
+    await expect(quiet_chat.card.locator("video")).to_be_visible()
+
+
+async def test_a_host_that_passes_on_no_calls_shows_no_buttons(chat: Chat) -> None:
+    await chat.make(request_id="one")
+    task_id = chat.sandbox.tasks[0].task_id
+    chat.sandbox.finish(task_id)
+    await chat.call("get_task", task_id=task_id, wait_seconds=10)
+    await chat.show(options={"capabilities": {}}, request_id="one")
+
+    await chat.is_state("success")
+    for name in SPENDING:
+        await expect(chat.button(name)).to_have_count(0)
+    assert not await chat.said("tools/call")
+
+
+async def test_an_old_result_is_looked_at_anew(chat: Chat) -> None:
+    old = await chat.call("generate_video", prompt="A boat")
+    assert old["structuredContent"]["state"] == "wait"
+    chat.sandbox.finish(old["structuredContent"]["task_id"])
+    await chat.open()
+    await chat.tell("input", {"prompt": "A boat"})
+    await chat.tell("result", old)
+
+    await chat.is_state("success")
+    assert len(chat.paid) == 1
+
+
+async def test_the_models_one_picture_is_not_used_up_by_the_card(chat: Chat) -> None:
+    task_id = await chat.show_finished()
+
+    assert pictures(await chat.call("get_task", task_id=task_id)) == 1
+    assert pictures(await chat.call("get_task", task_id=task_id)) == 0
+
+
+async def test_a_host_that_drops_the_cards_mark_is_handed_the_picture(quiet_chat: Chat) -> None:
+    await quiet_chat.connect(forgets=True)
+    await quiet_chat.show_finished()
+
+    await quiet_chat.page.wait_for_function(
+        "() => host.said.some(it => it.kind === 'model-context')"
+    )
+    (told,) = await quiet_chat.said("model-context")
+    assert pictures(told) == 1
+
+
+async def test_teardown_ends_the_look_ups(chat: Chat) -> None:
+    await chat.show_task()
+    await chat.is_state("wait")
+    await chat.page.evaluate("host.teardown()")
+    await chat.page.wait_for_function("() => host.calling === 0")
+    looked = len(await chat.said("tools/call"))
+    await chat.page.wait_for_timeout(3000)  # the next look would have been after 2 s
+
+    assert len(await chat.said("tools/call")) == looked
+
+
+async def test_a_card_that_nobody_sees_does_not_look(chat: Chat) -> None:
+    await chat.page.add_init_script(HIDDEN)
+    task_id = await chat.show_task()
+    await chat.is_state("wait")
+    chat.sandbox.finish(task_id)
+    assert not await chat.said("tools/call")
+    await chat.frame.evaluate("seen()")
+
+    await chat.is_state("success")
+
+
+@pytest.mark.parametrize("trouble", ["lose", "refuse"])
+async def test_a_lost_look_is_shown_and_made_again(chat: Chat, trouble: str) -> None:
+    await chat.page.evaluate("it => host.spoil('get_task', it)", trouble)
+    task_id = await chat.show_task()
+    chat.sandbox.finish(task_id)
+
+    await chat.is_state("success")
+    assert len(await chat.calls("get_task")) > 1
+    assert len(chat.paid) == 1
+
+
+async def test_the_host_is_told_how_high_the_card_is(chat: Chat) -> None:
+    await chat.show_finished()
+    await expect(chat.card.locator("video")).to_be_visible()
+
+    sizes = await chat.said("size")
+    assert sizes
+    inner = await chat.frame.evaluate("document.documentElement.scrollHeight")
+    assert abs(sizes[-1]["height"] - inner) <= 1
+    assert await chat.frame.evaluate("innerHeight") >= inner - 1
