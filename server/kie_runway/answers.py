@@ -55,11 +55,13 @@ class Answer:
         http_status: Of the status line.
         body: Decoded; None when it is too long, damaged, or a redirect's.
         retry_after_s: What the header asked for, already bounded.
+        date: What time it is there, as the header says it.
     """
 
     http_status: int
     body: bytes | None
     retry_after_s: float | None = None
+    date: str | None = None
 
 
 _Meaning = tuple[type[KieError], str]

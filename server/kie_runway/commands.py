@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from kie_runway import serving
 from kie_runway.models import TaskState
 from kie_runway.settings import Settings
+from kie_runway.setup.commands import add_commands
 
 DEMO_PROMPT = "A paper boat drifts down a rainy street at dusk, slow dolly, warm street lights"
 
@@ -36,6 +37,7 @@ def build_commands() -> typer.Typer:
     tasks.command("list")(list_tasks)
     tasks.command("show")(show_task)
     app.add_typer(tasks, name="tasks")
+    add_commands(app)
     return app
 
 

@@ -108,6 +108,7 @@ async def _exchange(
                 http_status=response.status_code,
                 body=None if response.is_redirect else await _body(response),
                 retry_after_s=retry_after_s(retry_after, datetime.now(UTC)),
+                date=response.headers.get("date"),
             )
     except Exception:
         # An answer that is here whole stands, whatever closing the connection did.

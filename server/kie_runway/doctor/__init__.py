@@ -1,0 +1,1 @@
+"""Looks whether everything is in place, and says how to mend what is not; changes nothing."""
