@@ -1,17 +1,21 @@
 """The KIE_* environment variables, read once into one frozen model."""
 
 import os
+import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 KIE_API_URL = "https://api.kie.ai"
 KIE_UPLOAD_URL = "https://kieai.redpandaai.co"
 MAX_WAIT_S = 45  # several clients give up at 60 s, whatever progress they get
+# What clients pass for a field that their user left out: nothing, or their own placeholder.
+_LEFT_OUT = re.compile(r"\s*(\$\{[^{}]*\})?\s*")
+_HOME = "${HOME}"  # in defaults of bundles, some clients leave it to the server
 
 
 def _split(separator: str) -> BeforeValidator:
@@ -27,9 +31,9 @@ def _without_slash(value: object) -> object:
     return value.rstrip("/") if isinstance(value, str) else value
 
 
-def _blank_is_none(value: object) -> object:
-    """Clients pass an empty string for a field their user left out, and people paste spaces."""
-    return (value.strip() or None) if isinstance(value, str) else value
+def _stripped(value: object) -> object:
+    """People paste spaces."""
+    return value.strip() if isinstance(value, str) else value
 
 
 def _reachable(url: str) -> str:
@@ -39,6 +43,8 @@ def _reachable(url: str) -> str:
 
 
 def _expanded(path: Path) -> Path:
+    if path.parts[:1] == (_HOME,):
+        path = Path("~", *path.parts[1:])
     try:
         return path.expanduser()
     except RuntimeError as exc:
@@ -53,7 +59,7 @@ BaseUrl = Annotated[
 ]
 Credits = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Directory = Annotated[Path, AfterValidator(_expanded)]
-Blankable = BeforeValidator(_blank_is_none)
+Stripped = BeforeValidator(_stripped)
 
 
 class Settings(BaseSettings):
@@ -63,26 +69,26 @@ class Settings(BaseSettings):
 
     api_key: Annotated[
         SecretStr | None,
-        Blankable,
+        Stripped,
         Field(description="The KIE.AI key; without it tools are listed, but ask for one"),
     ] = None
     api_url: Annotated[BaseUrl, Field(description="KIE's API")] = KIE_API_URL
     upload_url: Annotated[BaseUrl, Field(description="KIE's file upload host")] = KIE_UPLOAD_URL
     home: Annotated[
         Directory | None,
-        Blankable,
+        Stripped,
         Field(
             description="Data directory: ledger and saved videos; unset, the user's data directory"
         ),
     ] = None
     database_url: Annotated[
         Annotated[str, Field(pattern=r"^sqlite:///.+")] | None,
-        Blankable,
+        Stripped,
         Field(description="The ledger; unset, `sqlite:///<KIE_HOME>/ledger.db`"),
     ] = None
     output_dir: Annotated[
         Directory | None,
-        Blankable,
+        Stripped,
         Field(description="Where videos are saved; unset, `<KIE_HOME>/videos`"),
     ] = None
     upload_roots: Annotated[
@@ -96,7 +102,7 @@ class Settings(BaseSettings):
     ] = ()
     callback_url: Annotated[
         BaseUrl | None,
-        Blankable,
+        Stripped,
         Field(
             description="Public base URL of this server; set, KIE is asked to call back; unset, "
             "tasks are only polled"
@@ -104,7 +110,7 @@ class Settings(BaseSettings):
     ] = None
     webhook_hmac_key: Annotated[
         SecretStr | None,
-        Blankable,
+        Stripped,
         Field(
             description="The key that KIE signs callbacks with (kie.ai/settings); while it is "
             "being changed both, comma-separated"
@@ -112,7 +118,7 @@ class Settings(BaseSettings):
     ] = None
     autosave: Annotated[
         bool | None,
-        Blankable,
+        Stripped,
         Field(
             description="Save every finished video before it expires; unset, on for stdio, off "
             "for HTTP"
@@ -120,14 +126,14 @@ class Settings(BaseSettings):
     ] = None
     daily_credits: Annotated[
         Credits | None,
-        Blankable,
+        Stripped,
         Field(
             description="Refuse what would exceed this many credits in any 24 hours; unset, no cap"
         ),
     ] = None
     confirm_credits: Annotated[
         Credits | None,
-        Blankable,
+        Stripped,
         Field(
             description="Ask the user before a video that costs at least this many credits, where "
             "the client can ask; unset, nobody is asked"
@@ -154,6 +160,15 @@ class Settings(BaseSettings):
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
         Field(description="Least level written to stderr"),
     ] = "INFO"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_was_left_out(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in values.items()
+            if not (isinstance(value, str) and _LEFT_OUT.fullmatch(value))
+        }
 
     @property
     def home_dir(self) -> Path:

@@ -67,18 +67,23 @@ def test_the_key_never_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch
     assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump()}"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("KIE_API_KEY", "KIE_HOME", "KIE_DATABASE_URL", "KIE_OUTPUT_DIR"),
-        *("KIE_CALLBACK_URL", "KIE_WEBHOOK_HMAC_KEY", "KIE_AUTOSAVE"),
-        *("KIE_DAILY_CREDITS", "KIE_CONFIRM_CREDITS"),
-    ],
-)
-def test_a_blank_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name, "  ")
+@pytest.mark.parametrize("left_out", ["", "  ", "${user_config.of_a_bundle}", "${input:key}\n"])
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_what_a_user_left_out_of_a_form_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, name: str, left_out: str
+) -> None:
+    monkeypatch.setenv(f"KIE_{name.upper()}", left_out)
 
-    assert getattr(Settings(), name.removeprefix("KIE_").lower()) is None
+    assert getattr(Settings(), name) == Settings.model_fields[name].default
+
+
+def test_a_home_directory_that_a_client_left_in_place_is_the_users(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KIE_OUTPUT_DIR", "${HOME}/Videos/KIE Runway")
+
+    assert Settings().videos_dir == tmp_path / "Videos" / "KIE Runway"
 
 
 def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
