@@ -6,13 +6,13 @@ NODE_TOOLS := tests/node/node_modules
 FRAMEWORKS := build/frameworks
 REQUIREMENTS := tests/frameworks/requirements
 
-.PHONY: demo test lint wheel bench tokens conformance journeys frameworks faults docs clean
+.PHONY: demo test lint wheel bench tokens conformance journeys ui bundle frameworks faults docs docs-check clean
 
 demo: $(VENV)/.installed
 	@KIE_OUTPUT_DIR="$(CURDIR)/videos" $(BIN)/kie-runway-mcp demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/journeys --ignore tests/frameworks --ignore tests/faults --ignore tests/obedient
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/journeys --ignore tests/ui --ignore tests/bundle --ignore tests/frameworks --ignore tests/faults --ignore tests/obedient --ignore tests/readers
 	$(BIN)/python -m pytest tests/obedient
 
 lint: $(VENV)/.tested
@@ -38,6 +38,17 @@ conformance: $(VENV)/.tested $(NODE_TOOLS)/.installed
 journeys: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m pytest tests/journeys
 
+# The card in a real Chromium, in a host page around the official AppBridge. With UPDATE_IMAGES=1
+# the pictures in docs/images/ are taken anew; otherwise they have to be today's.
+ui: $(VENV)/.tested $(NODE_TOOLS)/.installed
+	$(NODE_TOOLS)/.bin/tsc --project tests/ui
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/ui
+
+# dist/kie-runway-mcp.mcpb for Claude Desktop: built, unpacked, started with uv and driven.
+bundle: $(VENV)/.tested $(NODE_TOOLS)/.installed
+	$(BIN)/python packaging/build_bundle.py
+	$(BIN)/python -m pytest tests/bundle
+
 # The examples, each with its framework in an environment of its own, for they exclude each other.
 frameworks: $(VENV)/.tested $(FRAMEWORKS)/ai-sdk/.installed \
 		$(patsubst $(REQUIREMENTS)/%.txt,$(FRAMEWORKS)/%/.installed,$(wildcard $(REQUIREMENTS)/*.txt))
@@ -56,9 +67,13 @@ bench: $(VENV)/.tested $(NODE_TOOLS)/.installed
 tokens: $(VENV)/.tested $(NODE_TOOLS)/.installed
 	$(BIN)/python -m tests.bench --tokens
 
-# Rewrites the README's generated tables and the schema snapshots; `make test` checks them.
+# Rewrites the generated tables in docs/ and the schema snapshots; `make test` checks them.
 docs: $(VENV)/.tested
-	UPDATE_SCHEMAS=1 UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py tests/tools/test_catalog.py
+	UPDATE_SCHEMAS=1 UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/docs/test_generated.py tests/packaging tests/tools/test_catalog.py
+
+# What the pages name and link to, and every command on them, run as a reader would.
+docs-check: $(VENV)/.tested
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/docs tests/readers
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
