@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from kie_runway.client import KieClient
     from kie_runway.clock import Clock
     from kie_runway.finder import Finder
-    from kie_runway.ledger.base import Entry, Ledger
+    from kie_runway.ledger.base import Ledger
+    from kie_runway.ledger.records import Entry
     from kie_runway.media import Thumbnail
     from kie_runway.news import News
     from kie_runway.saving import Saver

@@ -9,7 +9,8 @@ import anyio
 
 from kie_runway.clock import Clock
 from kie_runway.errors import loggable
-from kie_runway.ledger.base import Entry, Ledger
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskState
 from kie_runway.saving import Saver
 

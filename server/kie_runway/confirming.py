@@ -9,7 +9,8 @@ from typing import Final
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import GenerationFailedError, KieError, TaskIdTakenError
-from kie_runway.ledger.base import Callback, Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Callback, Entry, Transition
 from kie_runway.models import TaskState
 from kie_runway.pace import Pace
 from kie_runway.tracker import Tracker

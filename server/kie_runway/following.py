@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kie_runway.clock import Clock
 from kie_runway.errors import KieRunwayError, StuckError, UnavailableError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
 from kie_runway.models import TaskUpdate
 from kie_runway.pace import JITTER, MEDIAN_S, UNWATCHED_CEILING_S, Pace

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any, Final
 
-from kie_runway.ledger.base import Entry, Ledger
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskKind, TaskState
 
 SAMPLES_MIN = 20  # fewer say too little

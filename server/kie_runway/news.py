@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import Entry, Ledger
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry
 from kie_runway.models import RECENT_TASKS
 from kie_runway.tracker import Tracker
 

@@ -12,7 +12,7 @@ from kie_runway.confirming import Confirmer
 from kie_runway.fetch import Fetcher
 from kie_runway.finder import Finder
 from kie_runway.leases import Leases
-from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.media import VideoStore, thumbnail
 from kie_runway.news import News

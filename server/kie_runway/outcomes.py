@@ -13,7 +13,8 @@ from kie_runway.errors import (
     TaskIdTakenError,
 )
 from kie_runway.leases import Leases
-from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.models import ErrorInfo, TaskState
 from kie_runway.rescue import Rescue
 

@@ -11,7 +11,8 @@ from typing import Final
 from anyio.to_thread import run_sync
 from pydantic import TypeAdapter
 
-from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.models import TaskKind, TaskState
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Final
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import DownloadError, DownloadStatusError, ExpiredError, KieError
-from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.media import VideoStore
 from kie_runway.models import TaskState
 

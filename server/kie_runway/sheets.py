@@ -21,7 +21,7 @@ from anyio.to_thread import run_sync
 from kie_runway.errors import BadInputError, ExpiredError, loggable
 from kie_runway.fetch import Fetcher
 from kie_runway.folder import Folder
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskState
 from kie_runway.mp4 import is_whole_mp4
 from kie_runway.roots import open_within

@@ -1,7 +1,7 @@
 """What every window says alike of a row, to agents and to people in a terminal."""
 
 from kie_runway.errors import Charged
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskState
 
 

@@ -21,15 +21,8 @@ from kie_runway.errors import (
     RateLimitedError,
 )
 from kie_runway.leases import Leases
-from kie_runway.ledger.base import (
-    Entry,
-    Foreseen,
-    Intent,
-    Ledger,
-    Limit,
-    Opened,
-    Transition,
-)
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Foreseen, Intent, Limit, Opened, Transition
 from kie_runway.models import (
     PROBABLY_NOT_CREATED,
     ExtendRequest,

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from kie_runway.errors import Charged, LedgerError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Event, Ledger
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Event
 from kie_runway.ledger.snapshot import open_snapshot
 from kie_runway.models import TaskState
 from kie_runway.shown import charged, escaped, one_line

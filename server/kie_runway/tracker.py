@@ -22,7 +22,8 @@ from kie_runway.errors import (
 )
 from kie_runway.failures import explain
 from kie_runway.following import Follower, Plan
-from kie_runway.ledger.base import Entry, Ledger
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
 from kie_runway.models import ErrorInfo, TaskState, TaskUpdate
 from kie_runway.pace import JITTER, Pace

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from kie_runway.clock import Clock
 from kie_runway.failures import explain
-from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.models import (
     AT_KIE,
     RESULT_LIFETIME_DAYS,

@@ -15,7 +15,8 @@ from typing import cast
 from pydantic import SecretStr
 
 from kie_runway.clock import Clock
-from kie_runway.ledger.base import Entry, Inbox
+from kie_runway.ledger.base import Inbox
+from kie_runway.ledger.records import Entry
 from kie_runway.signature import RawHeaders, verify
 from kie_runway.values import opaque_id
 

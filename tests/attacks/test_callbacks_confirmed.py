@@ -9,7 +9,7 @@ from tests.attacks.hooks import EVIL_URL, HMAC_KEY, Site, body, open_site, signe
 from tests.attacks.kie import VIDEO_URL, paid
 from tests.support import KEY, Era
 
-from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskState
 from kie_runway.pace import Pace

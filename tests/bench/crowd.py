@@ -18,7 +18,7 @@ from tests.hosting import base_url, free_port, hosted
 
 from kie_runway.app import App
 from kie_runway.hooks_app import HOOKS_ROUTE, HooksEndpoint
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import GenerateRequest, TaskState
 from kie_runway.opening import open_app
 from kie_runway.pace import Pace

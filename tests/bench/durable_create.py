@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from tests.bench.report import Row, Section, at_most, spread
 from tests.bench.sandbox import BenchSandbox
 
-from kie_runway.ledger.base import Intent, Transition
+from kie_runway.ledger.records import Intent, Transition
 from kie_runway.models import GenerateRequest, TaskState
 from kie_runway.opening import open_app
 from kie_runway.pace import Pace

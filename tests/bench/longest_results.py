@@ -22,7 +22,7 @@ from kie_runway.errors import (
 )
 from kie_runway.failures import explain
 from kie_runway.following import NOT_SHOWN, STUCK
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 from kie_runway.settings import Settings
 from kie_runway.values import MESSAGE_MAX_CHARS

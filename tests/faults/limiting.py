@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kie_runway.ledger.base import Turn
+from kie_runway.ledger.records import Turn
 from kie_runway.ledger.sqlite import SqliteLedger
 
 _TURNS = """

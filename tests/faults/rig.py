@@ -17,7 +17,7 @@ from tests.support import KEY
 from kie_runway import opening
 from kie_runway.app import App
 from kie_runway.errors import KieRunwayError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 from kie_runway_sandbox.log import LogEntry

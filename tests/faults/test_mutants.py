@@ -28,7 +28,7 @@ from tests.faults.storm import storm
 from kie_runway.client import KieClient
 from kie_runway.confirming import Confirmer
 from kie_runway.errors import NotSentError, OutcomeUnknownError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Callback, Entry, Limit, Transition, Turn
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Callback, Entry, Limit, Transition, Turn
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskState
 from kie_runway.outcomes import Outcomes

@@ -27,7 +27,7 @@ from kie_runway.errors import (
     Retry,
     StuckError,
 )
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import ErrorInfo, Task, TaskKind, TaskState
 from kie_runway.remedies import remedy
 from kie_runway.server import INSTRUCTIONS, create_server

@@ -23,7 +23,7 @@ from tests.docs.pages import ROOT
 from tests.hosting import free_port
 from tests.wire import INITIALIZE, WITHIN_S
 
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskKind, TaskState
 

@@ -16,7 +16,7 @@ from tests.support import QUICK, serve_sandbox
 from kie_runway import opening
 from kie_runway.app import App
 from kie_runway.clock import Clock
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import AlephRequest, GenerateRequest, TaskKind, TaskState
 from kie_runway.opening import open_app
 from kie_runway.settings import Settings

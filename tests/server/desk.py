@@ -9,7 +9,7 @@ from pathlib import Path
 from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.leases import Leases
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import GenerateRequest
 from kie_runway.rescue import Rescue

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from tests.server.desk import NOW, QuickClock
 from tests.server.ledger.rows import LIMIT, TEN_MINUTES, intent, opened
 
-from kie_runway.ledger.base import Callback, Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Callback, Entry, Transition
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskState
 from kie_runway.webhooks import Webhooks, hash_token, new_token

@@ -19,7 +19,7 @@ from tests.support import MP4
 
 from kie_runway.autosave import HELD, LOOK_EVERY_S, RETRY_MAX, RETRY_MIN, retry_at
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskKind, TaskState
 from kie_runway.saving import MAY_COME_BACK

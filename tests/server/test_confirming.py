@@ -13,7 +13,7 @@ import pytest
 from tests.support import QUICK, serve_sandbox
 
 from kie_runway.app import App
-from kie_runway.ledger.base import Callback, Entry
+from kie_runway.ledger.records import Callback, Entry
 from kie_runway.models import (
     PROBABLY_NOT_CREATED,
     AlephRequest,

@@ -10,7 +10,7 @@ from tests.server.desk import NOW
 from tests.server.held import HeldClock
 
 from kie_runway.following import Follower, Plan
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.medians import SAMPLES_MIN, Medians
 from kie_runway.models import TaskKind, TaskState, TaskUpdate

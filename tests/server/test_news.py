@@ -14,7 +14,7 @@ from tests.support import QUICK, serve_sandbox
 from kie_runway.app import App
 from kie_runway.clock import Clock
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import Entry, Transition
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import ErrorInfo, GenerateRequest, TaskState
 from kie_runway.news import Topic, Watch

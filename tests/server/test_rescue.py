@@ -11,7 +11,7 @@ from tests.support import QUICK, serve_sandbox
 
 from kie_runway.errors import LedgerError
 from kie_runway.leases import Leases
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import PROBABLY_NOT_CREATED, TaskKind, TaskState
 from kie_runway.opening import open_app

@@ -24,7 +24,7 @@ from tests.sockets import http, sends
 from kie_runway import contact_sheet, sheets
 from kie_runway.fetch import Fetcher
 from kie_runway.folder import PART_LIFETIME_S
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.models import TaskKind, TaskState
 from kie_runway.sheets import Sheets
 

@@ -12,7 +12,7 @@ from tests.server.desk import NOW, QuickClock, creates, open_desk
 from tests.support import serve_sandbox
 
 from kie_runway.errors import NoKeyError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Opened
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Opened
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskState
 from kie_runway.submit import LIMIT

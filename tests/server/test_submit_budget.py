@@ -9,7 +9,7 @@ from tests.server.desk import QuickClock, creates, open_desk, request
 from tests.support import serve_sandbox
 
 from kie_runway.errors import NoKeyError, OverBudgetError
-from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.models import TaskState
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from tests.server.desk import QuickClock, creates, open_desk
 from tests.sockets import http, listening, read_request
 from tests.support import serve_sandbox
 
-from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.models import TaskState
 from kie_runway_sandbox import Fault
 

@@ -12,7 +12,7 @@ from tests.server.desk import Desk, QuickClock, creates, open_desk
 from tests.support import serve_sandbox
 
 from kie_runway.errors import RequestConflictError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.models import PROBABLY_NOT_CREATED, TaskState
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox

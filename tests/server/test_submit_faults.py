@@ -14,7 +14,7 @@ from kie_runway import submit
 from kie_runway.clock import Clock
 from kie_runway.errors import LedgerError, NotSentError, OutcomeUnknownError
 from kie_runway.leases import HEARTBEAT_S, LEASE
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.models import ErrorInfo, TaskState
 from kie_runway.outcomes import MAX_COMMITS
 from kie_runway.remedies import remedy

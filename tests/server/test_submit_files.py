@@ -9,7 +9,7 @@ from tests.support import serve_sandbox
 
 from kie_runway.clock import Clock
 from kie_runway.errors import RequestConflictError
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Opened
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Opened
 from kie_runway.models import GenerateRequest, TaskState
 from kie_runway_sandbox import Fault, Sandbox
 

@@ -16,7 +16,7 @@ from tests.support import serve_sandbox
 
 from kie_runway.errors import LedgerError, NoCreditsError
 from kie_runway.leases import HEARTBEAT_S, LEASE
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.models import TaskState
 from kie_runway_sandbox import Sandbox
 

@@ -21,8 +21,9 @@ from tests.terminals import on_terminal
 from tests.wire import COMMAND, Wire
 
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.migrations import MIGRATIONS
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.ledger.snapshot import open_snapshot
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import ErrorInfo, Task, TaskState

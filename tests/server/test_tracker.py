@@ -12,7 +12,7 @@ from tests.support import QUICK, serve_sandbox
 
 from kie_runway.app import App
 from kie_runway.errors import UnknownTaskError, WrongKeyError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import GenerateRequest, TaskKind, TaskState
 from kie_runway.opening import open_app
 from kie_runway.pace import Pace

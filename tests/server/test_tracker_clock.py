@@ -18,7 +18,7 @@ from kie_runway import opening
 from kie_runway.app import App
 from kie_runway.errors import StuckError
 from kie_runway.following import Follower, Plan
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.medians import Medians
 from kie_runway.models import GenerateRequest, TaskKind, TaskState

@@ -15,7 +15,7 @@ from tests.support import QUICK, serve_sandbox
 from kie_runway.app import App
 from kie_runway.client import KieClient
 from kie_runway.errors import RateLimitedError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import GenerateRequest, TaskKind, TaskState, TaskUpdate
 from kie_runway.opening import open_app
 from kie_runway.pace import JITTER, Pace

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kie_runway.clock import Clock
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import ErrorInfo, TaskKind, TaskState, TaskUpdate
 from kie_runway.updates import Updates

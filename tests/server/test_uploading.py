@@ -27,7 +27,7 @@ from kie_runway.errors import (
     NoUploadRootsError,
     UnavailableError,
 )
-from kie_runway.ledger.base import LOCAL_ACCOUNT
+from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import AlephRequest, GenerateRequest
 from kie_runway.uploading import UPLOAD_MAX_BYTES, Uploader

@@ -10,7 +10,7 @@ from mcp.types import CallToolResult, ImageContent, RequestParamsMeta
 from tests.support import Agent, Era, connect, serve_sandbox, structured
 from tests.tasks_client import TasksClient
 
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
 from kie_runway_sandbox import Fault
 from kie_runway_tools import card_facts

@@ -9,7 +9,7 @@ from mcp import MCPError
 from mcp.types import PromptReference, ResourceTemplateReference
 from tests.support import Agent, Era, connect
 
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskKind, TaskState
 from kie_runway.settings import Settings

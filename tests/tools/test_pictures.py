@@ -20,7 +20,7 @@ from tests.server.odd_clips import clip
 from tests.support import KEY, PNG, Agent, Era, connect, settings_for
 
 from kie_runway import sheets
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.settings import MAX_WAIT_S, Settings
 from kie_runway.sheets import Sheets
 from kie_runway_sandbox import Fault, Sandbox, SandboxOptions, serve

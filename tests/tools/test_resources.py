@@ -13,7 +13,7 @@ from mcp.types import TextResourceContents
 from tests.support import KEY, Agent, Era, connect, serve_sandbox
 from tests.wire import RAW_ERAS, RawEra, Wire
 
-from kie_runway.ledger.base import LOCAL_ACCOUNT, Entry
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import TaskKind, TaskState
 from kie_runway.settings import Settings

@@ -11,7 +11,7 @@ from mcp import Client
 from tests.support import QUICK, Era, connect, serve_sandbox
 
 from kie_runway.clock import Clock
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.pace import MEDIAN_S
 from kie_runway.tracker import Tracker
 

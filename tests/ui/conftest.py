@@ -14,7 +14,7 @@ from tests.ui.chat import BRISK, WITHIN_MS, Chat, chatting
 from tests.ui.studio import Studio
 
 from kie_runway import server
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
 from kie_runway.pace import Pace
 from kie_runway_tools.catalog import build_tools

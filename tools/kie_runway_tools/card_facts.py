@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from kie_runway.app import App
 from kie_runway.errors import BadInputError, KieRunwayError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import (
     AlephRequest,
     ExtendRequest,

@@ -8,7 +8,7 @@ from mcp import MCPError
 
 from kie_runway.app import Services
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import AspectRatio, Quality, TaskState
 from kie_runway.sdk import NO_SUCH_PROMPT, StrictServer
 from kie_runway_tools.prompts import Duration

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from kie_runway.app import Services
 from kie_runway.errors import BadInputError, ExpiredError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import ExtendRequest, Prompt, Quality, TaskKind, TaskState
 from kie_runway_tools.approval import Answer, asking
 from kie_runway_tools.arguments import (

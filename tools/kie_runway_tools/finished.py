@@ -2,7 +2,7 @@
 
 from kie_runway.app import App
 from kie_runway.errors import BadInputError, ExpiredError, NotFinishedError, OutcomeUnknownError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskState
 from kie_runway_tools.next_step import how_to_look
 

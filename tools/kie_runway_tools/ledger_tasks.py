@@ -10,7 +10,7 @@ from mcp.server.context import CallNext, HandlerResult
 
 from kie_runway.app import App, Services
 from kie_runway.errors import KieRunwayError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskState
 from kie_runway.task_extension import TaskExtension, TaskStatus, declares_tasks
 from kie_runway_tools.card_host import Audience, is_by_card

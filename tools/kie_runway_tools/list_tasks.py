@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from kie_runway.app import App, Services
 from kie_runway.errors import BadInputError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import Task, TaskState
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.card_host import audience_of

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from kie_runway.errors import StuckError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import PROBABLY_NOT_CREATED, ErrorInfo, TaskKind, TaskState
 from kie_runway.settings import Settings
 

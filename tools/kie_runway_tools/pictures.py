@@ -8,7 +8,7 @@ from typing import Final
 import mcp.types as t
 
 from kie_runway.app import App
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 
 SHEET_TYPE = "image/jpeg"
 # On top of the longest wait and of that for the file, still below what clients bear (60 s).

@@ -7,7 +7,7 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 
 from kie_runway.app import App, Services
 from kie_runway.errors import DownloadError, NotInstalledError, UnknownTaskError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import RECENT_TASKS, TaskState
 from kie_runway_tools.finished import finished
 from kie_runway_tools.list_tasks import page

@@ -8,7 +8,7 @@ import mcp.types as t
 
 from kie_runway.app import App
 from kie_runway.errors import KieRunwayError, LedgerError
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import ErrorInfo, Task, TaskState
 from kie_runway.shown import charged, one_line
 from kie_runway_tools.card_host import Audience

@@ -5,7 +5,7 @@ from mcp.server.mcpserver import Context
 
 from kie_runway.addresses import check_media_url
 from kie_runway.app import App, Services
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import FILE_URI, TaskState
 from kie_runway_tools.approval import Answer, check
 from kie_runway_tools.calling import app_of

@@ -6,7 +6,7 @@ import mcp.types as t
 from mcp.server.mcpserver import Context
 
 from kie_runway.app import Services
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskKind
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.card_host import audience_of

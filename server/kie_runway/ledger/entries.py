@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import Entry, Event, Transition
 from kie_runway.ledger.database import Database
+from kie_runway.ledger.records import Entry, Event, Transition
 from kie_runway.ledger.rows import COLUMNS, SELECT, to_entry, to_ms, to_row
 from kie_runway.models import TaskState
 

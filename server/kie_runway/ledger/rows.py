@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from kie_runway.ledger.base import Entry
+from kie_runway.ledger.records import Entry
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 CLOCK_JUMP_MS = 60_000  # times further ahead than this were written before the clock went back

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from kie_runway.errors import OverBudgetError
-from kie_runway.ledger.base import (
+from kie_runway.ledger.base import OnChange
+from kie_runway.ledger.database import Database
+from kie_runway.ledger.entries import EntryTable
+from kie_runway.ledger.records import (
     DURATIONS_MAX,
     Entry,
     Event,
@@ -16,13 +19,10 @@ from kie_runway.ledger.base import (
     Intent,
     Limit,
     Look,
-    OnChange,
     Opened,
     Transition,
     Turn,
 )
-from kie_runway.ledger.database import Database
-from kie_runway.ledger.entries import EntryTable
 from kie_runway.ledger.rows import marks, to_ms, to_row
 from kie_runway.ledger.sqlite_inbox import SqliteInbox
 from kie_runway.ledger.sqlite_intents import SqliteIntents

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from kie_runway.ledger.base import CALLBACKS_PER_ENTRY, Callback, Entry
 from kie_runway.ledger.database import Database
+from kie_runway.ledger.records import CALLBACKS_PER_ENTRY, Callback, Entry
 from kie_runway.ledger.rows import CLOCK_JUMP_MS, SELECT, to_entry, to_ms
 from kie_runway.models import TaskState
 

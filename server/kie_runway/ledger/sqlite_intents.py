@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from kie_runway.errors import OverBudgetError, RequestConflictError
-from kie_runway.ledger.base import Entry, Foreseen, Intent, Opened, Transition
 from kie_runway.ledger.entries import EntryTable
+from kie_runway.ledger.records import Entry, Foreseen, Intent, Opened, Transition
 from kie_runway.ledger.rows import marks, to_ms
 from kie_runway.ledger.sqlite_sends import SqliteSends
 from kie_runway.models import TaskState

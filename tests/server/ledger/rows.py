@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from kie_runway.ledger.base import Entry, Intent, Ledger, Limit, Opened, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Intent, Limit, Opened, Transition
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from tests.server.ledger.rows import (
 )
 
 from kie_runway.errors import RequestConflictError, TaskIdTakenError
-from kie_runway.ledger.base import Entry, Transition
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 
 pytestmark = pytest.mark.anyio

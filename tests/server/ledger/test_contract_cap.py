@@ -17,7 +17,8 @@ from tests.server.ledger.rows import (
 )
 
 from kie_runway.errors import OverBudgetError, RequestConflictError
-from kie_runway.ledger.base import Entry, Foreseen, Intent, Ledger, Limit, Transition, Turn
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Foreseen, Intent, Limit, Transition, Turn
 from kie_runway.models import TaskState
 
 pytestmark = pytest.mark.anyio

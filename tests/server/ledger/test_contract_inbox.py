@@ -15,7 +15,8 @@ from tests.server.ledger.rows import (
     unknown,
 )
 
-from kie_runway.ledger.base import CALLBACKS_PER_ENTRY, Callback, Ledger
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import CALLBACKS_PER_ENTRY, Callback
 
 pytestmark = pytest.mark.anyio
 

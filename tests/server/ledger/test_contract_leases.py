@@ -14,7 +14,8 @@ from tests.server.ledger.rows import (
     submitting,
 )
 
-from kie_runway.ledger.base import Entry, Ledger, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Entry, Transition
 from kie_runway.models import TaskState
 
 pytestmark = pytest.mark.anyio

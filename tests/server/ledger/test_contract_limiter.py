@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.server.ledger.rows import LIMIT, NOW, OpenLedger, intent, opened
 
-from kie_runway.ledger.base import Ledger, Turn
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Turn
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from tests.server.ledger.rows import (
     submitting,
 )
 
-from kie_runway.ledger.base import Transition
+from kie_runway.ledger.records import Transition
 from kie_runway.models import TaskState
 
 pytestmark = pytest.mark.anyio

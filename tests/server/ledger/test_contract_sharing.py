@@ -16,7 +16,7 @@ from tests.server.ledger.rows import (
     unknown,
 )
 
-from kie_runway.ledger.base import Look, Transition
+from kie_runway.ledger.records import Look, Transition
 from kie_runway.models import TaskState
 
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,8 @@ from tests.server.ledger.rows import (
 )
 
 from kie_runway.errors import RequestConflictError
-from kie_runway.ledger.base import Intent, Ledger, Opened, Transition
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import Intent, Opened, Transition
 from kie_runway.models import TaskState
 
 pytestmark = pytest.mark.anyio

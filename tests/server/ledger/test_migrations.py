@@ -12,8 +12,8 @@ import pytest
 from tests.server.ledger.rows import NOW, TEN_MINUTES
 
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.base import Entry, Event, Intent
 from kie_runway.ledger.migrations import MIGRATIONS
+from kie_runway.ledger.records import Entry, Event, Intent
 from kie_runway.ledger.rows import to_ms
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
