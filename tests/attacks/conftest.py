@@ -2,23 +2,21 @@
 
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from mcp import Client
 from tests.attacks.hooks import HMAC_KEY
 from tests.attacks.kie import OTHER_KEY, Hurry
 from tests.attacks.leaks import Trail, TrailHandler
+from tests.build_once import build_once
 from tests.support import KEY, draw, settings_for
 
-from kie_runway import server, submit, webhooks
+from kie_runway import submit, webhooks
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Sandbox, SandboxOptions, serve
-from kie_runway_tools.catalog import build_tools
 
 
 @pytest.fixture(name="served", scope="module")
@@ -43,16 +41,9 @@ def _settings(served: tuple[Sandbox, str], sandbox: Sandbox) -> Settings:
     return settings_for(served[1])
 
 
-# Half of a server's start; the results hold nothing of a server, a test or a setting.
-_tools = cache(build_tools)
-_certificates = cache(httpx.create_ssl_context)
-
-
 @pytest.fixture(autouse=True)
 def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of servers share the schemas of their tools and the machine's certificates."""
-    monkeypatch.setattr(server, "build_tools", _tools)
-    monkeypatch.setattr(httpx, "create_ssl_context", _certificates)
+    build_once(monkeypatch)
 
 
 @pytest.fixture(name="trail", autouse=True)

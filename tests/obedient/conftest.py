@@ -1,18 +1,14 @@
 """A small world for each journey, and what all of them together were told."""
 
 from collections.abc import AsyncGenerator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from tests.build_once import build_once
 from tests.obedient.agent import ObedientAgent, User
 from tests.obedient.world import SmallWorld
 from tests.support import serve_sandbox
-
-from kie_runway import server
-from kie_runway_tools.catalog import build_tools
 
 HERE = Path(__file__).parent
 
@@ -34,16 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "after_all_journeys: looks back on all journeys")
 
 
-# Half of a server's start; the results hold nothing of a server, a test or a setting.
-_tools = cache(build_tools)
-_certificates = cache(httpx.create_ssl_context)
-
-
 @pytest.fixture(autouse=True)
 def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All servers share the schemas of their tools and the machine's certificates."""
-    monkeypatch.setattr(server, "build_tools", _tools)
-    monkeypatch.setattr(httpx, "create_ssl_context", _certificates)
+    build_once(monkeypatch)
 
 
 @pytest.fixture(name="answers", scope="session")

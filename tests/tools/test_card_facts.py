@@ -12,6 +12,7 @@ from tests.tasks_client import TasksClient
 
 from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
+from kie_runway.tracker import Tracker
 from kie_runway_sandbox import Fault
 from kie_runway_tools import card_facts
 from kie_runway_tools.card_host import CARD_KEY
@@ -45,8 +46,10 @@ async def start(agent: Agent, **arguments: Any) -> CallToolResult:
     return await agent.client.call_tool("generate_video", {"prompt": PROMPT} | arguments)
 
 
-async def look(agent: Agent, any_id: str, *, by_card: bool = False) -> CallToolResult:
-    arguments = {"task_id": any_id, "wait_seconds": 20}
+async def look(
+    agent: Agent, any_id: str, *, by_card: bool = False, wait_seconds: int = 20
+) -> CallToolResult:
+    arguments = {"task_id": any_id, "wait_seconds": wait_seconds}
     return await agent.client.call_tool("get_task", arguments, meta=BY_CARD if by_card else None)
 
 
@@ -223,6 +226,45 @@ async def test_restyled_and_extended_videos_can_be_made_again_as_they_were(era: 
     assert "extend" not in facts(restyled)
 
 
+async def test_an_odd_address_of_a_video_fails_no_answer(era: Era) -> None:
+    odd = "HTTPS://example.com/boat.mp4"
+    async with (
+        serve_sandbox() as (sandbox, settings),
+        connect(settings, era, extensions=HOST) as agent,
+    ):
+        begun = structured(await start(agent, request_id="one"))
+        merge = {"videoInfo": {"videoUrl": odd, "taskId": begun["task_id"]}}
+        sandbox.inject(Fault("edit", "runway/record-detail", times=None, merge=merge))
+        sandbox.finish(begun["task_id"])
+        done = await look(agent, "one")
+        listed = await agent.client.call_tool("list_tasks", {})
+
+    assert not done.is_error
+    assert structured(done)["video_url"] == odd
+    assert "restyle" not in facts(done)
+    assert facts(done)["extend"] == {"credits": 12}
+    assert facts(listed)["tasks"][0]["task"]["video_url"] == odd
+
+
+async def test_what_the_card_cannot_be_told_fails_no_answer(
+    era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> float:
+        raise RuntimeError
+
+    monkeypatch.setattr(Tracker, "usual_s", fail)
+    async with (
+        serve_sandbox() as (_, settings),
+        connect(settings, era, extensions=HOST) as agent,
+    ):
+        begun = await start(agent, request_id="one")
+        listed = await agent.client.call_tool("list_tasks", {})
+
+    assert structured(begun)["state"] == "wait"
+    assert facts(begun) == {"max_wait_s": settings.max_wait_s}
+    assert facts(listed)["tasks"] == [{}]
+
+
 async def test_the_usual_time_is_told_with_whether_it_was_learned(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +274,7 @@ async def test_the_usual_time_is_told_with_whether_it_was_learned(
     ):
         guessed = facts(await start(agent, request_id="one"))
         monkeypatch.setattr(Medians, "of", usual)
-        learned = facts(await look(agent, "one"))
+        learned = facts(await look(agent, "one", wait_seconds=0))
 
     assert guessed["usual_is_learned"] is False
     assert (learned["usual_s"], learned["usual_is_learned"]) == (70.0, True)

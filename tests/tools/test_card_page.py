@@ -17,7 +17,7 @@ from kie_runway_tools.card_resource import KNOWN_ORIGINS, public_origin
 from kie_runway_tools.catalog import build_tools
 
 SOURCES = Path(__file__).parents[2] / "tools" / "kie_runway_tools" / "card"
-PAGE_MAX_BYTES = 40_000
+PAGE_MAX_BYTES = 42_000
 CLIENT_MAX_BYTES = 4_000
 EXTENSION = "io.modelcontextprotocol/ui"
 WITH_CARD = ["generate_video", "extend_video", "aleph_generate", "list_tasks"]

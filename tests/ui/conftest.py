@@ -4,20 +4,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator
-from functools import cache
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
+from tests.build_once import build_once
 from tests.ui.chat import BRISK, WITHIN_MS, Chat, chatting
 from tests.ui.studio import Studio
 
-from kie_runway import server
 from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
 from kie_runway.pace import Pace
-from kie_runway_tools.catalog import build_tools
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -69,16 +66,9 @@ def _studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     return Studio(tmp_path_factory.mktemp("clips"))
 
 
-# Half of a server's start; the results hold nothing of a server, a test or a setting.
-_tools = cache(build_tools)
-_certificates = cache(httpx.create_ssl_context)
-
-
 @pytest.fixture(autouse=True)
 def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All servers share the schemas of their tools and the machine's certificates."""
-    monkeypatch.setattr(server, "build_tools", _tools)
-    monkeypatch.setattr(httpx, "create_ssl_context", _certificates)
+    build_once(monkeypatch)
 
 
 @pytest.fixture(name="usual_s")

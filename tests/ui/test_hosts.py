@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.ui.chat import Chat, expect
+from tests.ui.chat import PROMPT, Chat, Trouble, expect
+from tests.ui.questions import WISH, ask, start
 
 pytestmark = pytest.mark.anyio
 
@@ -88,12 +89,13 @@ async def test_a_host_that_drops_the_cards_mark_is_handed_the_picture(quiet_chat
 
 
 async def test_teardown_ends_the_look_ups(chat: Chat) -> None:
+    await chat.page.clock.install()
     await chat.show_task()
     await chat.is_state("wait")
     await chat.page.evaluate("host.teardown()")
     await chat.page.wait_for_function("() => host.calling === 0")
     looked = len(await chat.said("tools/call"))
-    await chat.page.wait_for_timeout(3000)  # the next look would have been after 2 s
+    await chat.page.clock.run_for(3000)  # the next look would have been after 2 s
 
     assert len(await chat.said("tools/call")) == looked
 
@@ -110,10 +112,13 @@ async def test_a_card_that_nobody_sees_does_not_look(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["lose", "refuse"])
-async def test_a_lost_look_is_shown_and_made_again(chat: Chat, trouble: str) -> None:
-    await chat.page.evaluate("it => host.spoil('get_task', it)", trouble)
+async def test_a_lost_look_is_shown_and_made_again(chat: Chat, trouble: Trouble) -> None:
+    await chat.page.clock.install()
+    await chat.spoil("get_task", trouble)
     task_id = await chat.show_task()
     chat.sandbox.finish(task_id)
+    await expect(chat.task).to_contain_text("Looking again soon")
+    await chat.page.clock.run_for(2000)
 
     await chat.is_state("success")
     assert len(await chat.calls("get_task")) > 1
@@ -129,3 +134,83 @@ async def test_the_host_is_told_how_high_the_card_is(chat: Chat) -> None:
     inner = await chat.frame.evaluate("document.documentElement.scrollHeight")
     assert abs(sizes[-1]["height"] - inner) <= 1
     assert await chat.frame.evaluate("innerHeight") >= inner - 1
+
+
+async def test_a_result_that_is_delivered_twice_leaves_the_user_where_they_are(chat: Chat) -> None:
+    result = await chat.show()
+    chat.sandbox.finish(result["structuredContent"]["task_id"])
+    await chat.is_state("success")
+    await start(await ask(chat, "Extend"))
+    await chat.is_state("wait")
+    await chat.tell("result", result)
+    await chat.frame.evaluate("0")
+
+    await expect(chat.task).to_contain_text(WISH)
+    await expect(chat.button("Back")).to_be_visible()
+
+
+async def test_arguments_that_are_still_being_written_are_shown_and_not_used(
+    quiet_chat: Chat,
+) -> None:
+    chat = quiet_chat
+    await chat.connect(older=True)
+    result = await chat.call("generate_video", prompt=PROMPT)
+    chat.sandbox.finish(result["structuredContent"]["task_id"])
+    await chat.open()
+    await chat.page.evaluate("host.bridge.sendToolInputPartial({arguments: {prompt: 'A pap'}})")
+    await expect(chat.view).to_contain_text("A pap")
+    await chat.tell("result", result)
+    await chat.is_state("success")
+
+    await expect(chat.button("Again")).to_have_count(0)
+
+
+async def test_an_error_ends_the_look_ups(chat: Chat) -> None:
+    await chat.page.clock.install()
+    await chat.show_task()
+    await chat.is_state("wait")
+    await chat.page.evaluate("host.bridge.sendToolCancelled({reason: 'user action'})")
+    await chat.is_view("error")
+    looked = len(await chat.said("tools/call"))
+    await chat.page.clock.run_for(3000)  # the next look would have been after 2 s
+
+    assert len(await chat.said("tools/call")) == looked
+
+
+async def test_a_date_that_nobody_can_read_is_shown_as_it_is(chat: Chat) -> None:
+    said = {"request_id": "one", "kind": "generate", "state": "success", "expires_at": "one day"}
+    await chat.open()
+    await chat.tell("result", {"content": [], "structuredContent": said})
+
+    await chat.is_state("success")
+    await expect(chat.task).to_contain_text("KIE keeps it until one day")
+
+
+async def test_only_the_latest_picture_of_the_cards_own_tasks_is_handed_on(
+    quiet_chat: Chat,
+) -> None:
+    chat = quiet_chat
+    await chat.connect(forgets=True)
+    task_id = await chat.show_finished()
+    await start(await ask(chat, "Extend"))
+    await chat.is_state("wait")
+    chat.sandbox.finish(chat.sandbox.tasks[-1].task_id)
+    await chat.is_state("success")
+    await chat.page.wait_for_function(
+        "() => host.said.filter(it => it.kind === 'model-context').length === 3"
+    )
+    *_, told = await chat.said("model-context")
+    assert pictures(told) == 1
+    assert chat.sandbox.tasks[-1].task_id != task_id
+
+
+async def test_pictures_that_the_user_looks_up_are_not_handed_on(quiet_chat: Chat) -> None:
+    chat = quiet_chat
+    await chat.connect(forgets=True)
+    chat.sandbox.finish(await chat.make())
+    await chat.show("list_tasks")
+    await chat.button(PROMPT).click()
+    await chat.is_state("success")
+    await chat.button("Back").click()
+
+    assert not await chat.said("model-context")

@@ -4,9 +4,10 @@ from asyncio import StreamReader, StreamWriter
 
 import pytest
 from tests.sockets import http, listening, read_request
-from tests.ui.chat import Chat, expect
+from tests.ui.chat import Chat, expect, origin_of
 
 from kie_runway_sandbox import Fault
+from kie_runway_tools.card_resource import KNOWN_ORIGINS
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,8 @@ async def test_the_csp_names_the_videos_host_and_no_connection(chat: Chat) -> No
     csp = await chat.open()
 
     assert "connect-src 'none'" in csp
-    assert "media-src data: " in csp
+    videos = " ".join((*KNOWN_ORIGINS, *(chat.origins - {origin_of(chat.page.url)})))
+    assert f"media-src data: {videos};" in csp
     assert "*" not in csp
     assert "frame-src 'none'" in csp
 

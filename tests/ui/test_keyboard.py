@@ -73,11 +73,13 @@ async def test_the_gallery_goes_by_keyboard(chat: Chat) -> None:
 
 
 async def test_a_screen_reader_hears_changes_of_state_and_nothing_else(chat: Chat) -> None:
+    await chat.page.clock.install()
     task_id = await chat.show_task()
     await chat.is_state("wait")
     await expect(chat.status).to_have_count(1)
     await chat.frame.evaluate(SPOKEN)
-    await chat.frame.wait_for_timeout(2500)  # of seconds that tick on the page
+    await chat.page.clock.run_for(3000)
+    await expect(chat.task).to_contain_text("3 s")  # the seconds have ticked
     quiet = await chat.frame.evaluate("window.spoken")
     chat.sandbox.finish(task_id)
     await chat.is_state("success")

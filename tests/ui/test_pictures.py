@@ -64,9 +64,10 @@ async def _stage(
 
 
 async def running(chat: Chat) -> None:
-    await chat.make(request_id="boat")
+    await chat.open()
+    result = await chat.call("generate_video", prompt=PROMPT)
     chat.pass_time(seconds=42)
-    await chat.show(request_id="boat")
+    await chat.tell("result", result)
     await chat.is_state("generating")
 
 

@@ -6,11 +6,14 @@ from datetime import timedelta
 import pytest
 from tests.ui.chat import PROMPT, UNHURRIED, Chat, expect
 
+from kie_runway.errors import PaidCrashError
+from kie_runway.sdk import error_result
 from kie_runway_sandbox import Fault
 from kie_runway_sandbox.tasks import GENERATING_AT_S, QUEUEING_AT_S
 
 pytestmark = pytest.mark.anyio
 
+CANCEL = "host.bridge.sendToolCancelled({reason: 'user action'})"
 NO_CREDITS = Fault("refuse", "runway/generate", code=402, message="Credits insufficient")
 
 
@@ -98,7 +101,7 @@ async def test_a_failure_says_what_happened_what_it_cost_and_what_helps(chat: Ch
     await chat.is_state("fail")
     await expect(chat.task).to_contain_text("moderator")
     await expect(chat.task.locator("blockquote, q")).to_be_visible()
-    await expect(chat.task).to_contain_text(re.compile("charged|cost", re.IGNORECASE))
+    await expect(chat.task).to_contain_text("It may have been charged")
     await expect(chat.task).to_contain_text("prompt", ignore_case=True)
 
 
@@ -117,7 +120,7 @@ async def test_a_lost_request_says_that_nobody_knows_whether_it_was_charged(chat
     await chat.show()
 
     await chat.is_state("unknown")
-    await expect(chat.task).to_contain_text(re.compile("may have|nobody knows|unknown"))
+    await expect(chat.task).to_contain_text("It may have been charged")
     assert len(chat.paid) == 1
 
 
@@ -131,6 +134,7 @@ async def test_a_deleted_video_is_expired(chat: Chat) -> None:
 
     await chat.is_state("expired")
     await expect(chat.task).to_contain_text("deleted")
+    await expect(chat.card.locator("#help")).to_have_text("Only a new, paid video can replace it.")
     await expect(chat.card.locator("video")).to_have_count(0)
 
 
@@ -150,14 +154,71 @@ async def test_a_call_that_was_refused_shows_why(chat: Chat) -> None:
     await chat.show(duration=10, quality="1080p")
 
     await chat.is_view("error")
+    await chat.is_state("refused")
     await expect(chat.view).to_contain_text("1080p")
+    await expect(chat.view).to_contain_text("Not started")
+    await expect(chat.view).to_contain_text("Nothing was charged.")
+    await expect(chat.view).to_contain_text("Something in it has to change first.")
     assert not chat.paid
 
 
 async def test_a_cancelled_call_leaves_no_card_that_waits_for_ever(chat: Chat) -> None:
     await chat.open()
     await chat.tell("input", {"prompt": PROMPT})
-    await chat.page.evaluate("host.bridge.sendToolCancelled({reason: 'user action'})")
+    await chat.page.evaluate(CANCEL)
 
     await chat.is_view("error")
     await expect(chat.view).to_contain_text("cancelled", ignore_case=True)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "crashed"])
+async def test_a_call_without_an_answer_may_have_been_paid(chat: Chat, end: str) -> None:
+    await unanswered(chat, end)
+
+    await chat.is_view("error")
+    await says_that_nobody_knows(chat)
+    assert not await chat.said("tools/call")
+
+
+@pytest.mark.parametrize("end", ["cancelled", "crashed"])
+async def test_a_call_without_an_answer_is_found_by_its_request_id(chat: Chat, end: str) -> None:
+    task_id = await chat.make(request_id="one")
+    await unanswered(chat, end, request_id="one")
+    await chat.is_state("wait")
+    chat.sandbox.finish(task_id)
+
+    await chat.is_state("success")
+    await chat.is_view("task")
+    assert (await chat.calls("get_task"))[0]["task_id"] == "one"
+    assert len(chat.paid) == 1
+
+
+async def test_a_call_that_left_no_trace_is_looked_for_and_not_started(chat: Chat) -> None:
+    await unanswered(chat, "cancelled", request_id="one")
+
+    await expect(chat.task).to_contain_text("No task has this id")
+    await expect(chat.task).to_contain_text("Looking again soon, which is free.")
+    await says_that_nobody_knows(chat)
+    assert not chat.paid
+
+
+async def unanswered(chat: Chat, end: str, **arguments: str) -> None:
+    """Show the card of a call that was cancelled, or of one in which the server crashed."""
+    arguments = {"prompt": PROMPT} | arguments
+    await chat.open()
+    await chat.tell("input", arguments)
+    if end == "cancelled":
+        await chat.page.evaluate(CANCEL)
+    else:
+        crash = error_result(PaidCrashError("The server failed inside."), spends=True)
+        await chat.tell("result", crash.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+async def says_that_nobody_knows(chat: Chat) -> None:
+    """Wait until the card says of a call what is known, and see that it offers none."""
+    await chat.is_state("unknown")
+    await expect(chat.task).to_contain_text("Nobody knows whether it was started")
+    await expect(chat.task).to_contain_text("It may have been charged; nobody knows.")
+    await expect(chat.task).not_to_contain_text("Not started")
+    for name in ("Extend", "Restyle", "Save", "Again"):
+        await expect(chat.button(name)).to_have_count(0)

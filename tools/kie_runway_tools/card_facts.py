@@ -1,5 +1,6 @@
 """What the card is told of tasks beyond what the model is: all that it shows, and offers."""
 
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
@@ -19,8 +20,10 @@ from kie_runway.models import (
 )
 from kie_runway.prices import estimate_credits
 from kie_runway_tools.card_host import CARD_KEY
-from kie_runway_tools.extend_video import check_extendable
-from kie_runway_tools.results import describe
+from kie_runway_tools.described import describe
+from kie_runway_tools.finished import check_extendable
+
+log = logging.getLogger(__name__)
 
 MEDIA_KEPT: Final = timedelta(hours=24)  # uploads may be gone by then, and KIE notices too late
 _TOOLS: Final = {
@@ -29,6 +32,7 @@ _TOOLS: Final = {
     TaskKind.ALEPH: "aleph_generate",
 }
 _SHOWN: Final = ("duration", "quality", "aspect_ratio")
+_EXTENSION: Final = ExtendRequest(task_id="-", prompt="-")
 
 
 def task_meta(app: App, entry: Entry, trouble: KieRunwayError | None = None) -> dict[str, Any]:
@@ -46,6 +50,14 @@ def _bounds(app: App) -> dict[str, Any]:
 
 
 def _facts(app: App, entry: Entry, trouble: KieRunwayError | None = None) -> dict[str, Any]:
+    try:
+        return _all_facts(app, entry, trouble)
+    except Exception:  # the card does without, and the model's answer must not fail for it
+        log.exception("nothing for the card", extra={"request_id": entry.request_id})
+        return {}
+
+
+def _all_facts(app: App, entry: Entry, trouble: KieRunwayError | None) -> dict[str, Any]:
     task = describe(app, entry, trouble=trouble, in_full=True)
     learned_s = app.tracker.learned_s(entry)
     begun_at = entry.accepted_at or entry.created_at
@@ -69,13 +81,17 @@ def _extension(entry: Entry) -> dict[str, Any] | None:
         check_extendable(entry)
     except BadInputError:
         return None
-    return {"credits": estimate_credits(ExtendRequest(task_id=entry.task_id, prompt="-"))}
+    return {"credits": estimate_credits(_EXTENSION)}
 
 
 def _restyling(entry: Entry) -> dict[str, Any] | None:
     if entry.state is not TaskState.SUCCESS or not entry.video_url:
         return None
-    return {"credits": estimate_credits(AlephRequest(prompt="-", video_url=entry.video_url))}
+    try:
+        request = AlephRequest(prompt="-", video_url=entry.video_url)
+    except ValidationError:  # KIE's addresses may be odder than what may be sent to it
+        return None
+    return {"credits": estimate_credits(request)}
 
 
 def _again(app: App, entry: Entry) -> dict[str, Any] | None:

@@ -80,7 +80,7 @@ function asFacts(said, told, input) {
   const hasVideo = task.state === "success" && task.video_url;
   return {
     task: { ...task, prompt: input.prompt ?? task.prompt },
-    since: performance.now() - Math.max(0, age),
+    since: performance.now() - Math.max(0, age || 0), // a date may be unreadable
     input,
     duration: input.duration,
     quality: input.quality,

@@ -99,8 +99,14 @@ function textOf(result) {
  */
 function pause(seconds, signal) {
   return new Promise((resolve) => {
-    setTimeout(resolve, seconds * 1000);
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, seconds * 1000);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
   });
 }
 
@@ -114,10 +120,11 @@ function visible(signal) {
     const check = () => {
       if (document.hidden && !signal.aborted) return;
       document.removeEventListener("visibilitychange", check);
+      signal.removeEventListener("abort", check);
       resolve();
     };
     document.addEventListener("visibilitychange", check);
-    signal.addEventListener("abort", check, { once: true });
+    signal.addEventListener("abort", check);
     check();
   });
 }

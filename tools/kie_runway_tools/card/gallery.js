@@ -9,8 +9,10 @@ class Gallery {
   #opened;
   /** @type {Dict} */
   #input = {};
-  /** @type {HTMLElement | undefined} */
-  #last;
+  /** The tiles by request_id. @type {Map<string, HTMLElement>} */
+  #items = new Map();
+  /** The request_id of the tile that was opened last. */
+  #last = "";
 
   /**
    * @param {Host} host
@@ -29,20 +31,35 @@ class Gallery {
   show(page, input) {
     this.#input = input;
     this.#tiles.replaceChildren();
+    this.#items.clear();
     this.#add(page);
     const count = page.facts.length;
     element("gallery-heading").textContent = count ? "Videos" : "No videos yet";
-    announce(count ? `${locale.number(count)} videos` : "No videos yet");
+    const videos = count === 1 ? "video" : "videos";
+    announce(count ? `${locale.number(count)} ${videos}` : "No videos yet");
+  }
+
+  /**
+   * Takes news of a task; one that was not there is the newest.
+   * @param {Facts} facts
+   */
+  take(facts) {
+    if (!this.#items.size) return; // this card is about one task
+    const old = this.#items.get(facts.task.request_id);
+    const item = this.#item(facts);
+    if (old) old.replaceWith(item);
+    else this.#tiles.prepend(item);
   }
 
   /** Puts the focus back to where the user left. */
   focus() {
-    (this.#last ?? element("gallery-heading")).focus();
+    const tile = this.#items.get(this.#last)?.querySelector("button");
+    (tile ?? element("gallery-heading")).focus();
   }
 
   /** @param {{ facts: Facts[], cursor?: string }} page */
   #add({ facts, cursor }) {
-    this.#tiles.append(...facts.map((it) => this.#tile(it)));
+    this.#tiles.append(...facts.map((it) => this.#item(it)));
     this.#more.hidden = !cursor || !this.#host.capabilities.serverTools;
     this.#more.value = cursor ?? "";
   }
@@ -66,13 +83,13 @@ class Gallery {
   }
 
   /** @param {Facts} facts */
-  #tile(facts) {
+  #item(facts) {
     const { task } = facts;
     const name = task.prompt || anyId(task);
     const tile = made("button", "tile");
     tile.type = "button";
     tile.addEventListener("click", () => {
-      this.#last = tile;
+      this.#last = task.request_id;
       this.#opened(facts);
     });
     const words = STATES[task.state] ?? task.state;
@@ -94,6 +111,7 @@ class Gallery {
     tile.append(picture, made("span", "name", short));
     const item = made("li");
     item.append(tile, about);
+    this.#items.set(task.request_id, item);
     return item;
   }
 }

@@ -4,12 +4,18 @@
 let input = {};
 /** The way back: tasks, and null for the gallery. @type {(Facts | null)[]} */
 const trail = [];
-/** What the model is told beyond results; each update replaces the last. @type {Content[]} */
-const toldModel = [];
+/** The result that was shown; a host may deliver it twice. */
+let delivered = "";
+/** The tasks that the model's call or the user's here have made, by request_id. */
+const own = new Set();
+/** What the model is told beyond results; each update replaces the last. @type {string[]} */
+const notes = [];
+/** Of one task at a time. @type {Content[]} */
+let pictures = [];
 
 const host = new Host({
   "ui/notifications/tool-input": (params) => takeInput(params.arguments),
-  "ui/notifications/tool-input-partial": (params) => takeInput(params.arguments),
+  "ui/notifications/tool-input-partial": (params) => showPrompt(params.arguments),
   "ui/notifications/tool-result": (params) => takeResult(params),
   "ui/notifications/tool-cancelled": () => showCancelled(),
   "ui/notifications/host-context-changed": (params) => {
@@ -23,7 +29,11 @@ const following = new Following(
   (result) => takeNews(result),
   (reason) => view.trouble(reason),
 );
-const question = new Question(host, (result, order, args) => takeStart(result, order, args));
+const question = new Question(
+  host,
+  (result, order, args) => takeStart(result, order, args),
+  (order, args) => tellOfLoss(order, args),
+);
 const view = new TaskView(host, question, (result) => void takeNews(result));
 const gallery = new Gallery(host, (facts) => {
   trail.push(null);
@@ -56,16 +66,27 @@ function showView(name) {
 /** @param {Dict | undefined} args */
 function takeInput(args) {
   input = args ?? {};
-  fill(element("starting-prompt"), typeof input.prompt === "string" ? input.prompt : "");
+  showPrompt(input);
+}
+
+/** @param {Dict} [args] perhaps cut off in the middle */
+function showPrompt({ prompt } = {}) {
+  fill(element("starting-prompt"), typeof prompt === "string" ? prompt : "");
 }
 
 /** @param {ToolResult} result */
 function takeResult(result) {
+  const received = JSON.stringify(result);
+  if (received === delivered) return;
+  delivered = received;
   const facts = factsOf(result, input);
   const list = listOf(result);
   trail.length = 0;
-  if (facts) openTask(facts);
-  else if (list) {
+  following.stop();
+  if (facts) {
+    own.add(facts.task.request_id);
+    openTask(facts);
+  } else if (list) {
     showView("gallery");
     gallery.show(list, input);
   } else showError(result);
@@ -87,9 +108,12 @@ function takeNews(result) {
   const facts = factsOf(result, before?.input);
   if (!facts || !before) return null;
   facts.task.prompt ??= before.task.prompt;
+  facts.task.created_at ??= before.task.created_at;
+  facts.task.deduplicated ??= before.task.deduplicated;
   if (!result._meta?.[MARK]) facts.since = Math.min(facts.since, before.since);
   view.show(facts);
-  handOn(result);
+  gallery.take(facts);
+  if (own.has(facts.task.request_id)) handOn(result);
   return facts;
 }
 
@@ -100,19 +124,32 @@ function takeNews(result) {
  */
 function takeStart(result, order, args) {
   const facts = factsOf(result, args);
-  if (!facts) return false;
+  if (!facts) return null;
   question.close();
+  own.add(facts.task.request_id);
   if (view.facts) trail.push(view.facts);
+  gallery.take(facts);
   openTask(facts);
   element("state").focus();
-  const { state, credits } = facts.task;
+  const { state, credits, deduplicated } = facts.task;
   const price = credits ? `, ${locale.credits(credits)}` : "";
-  const text =
+  tellModel(
     `In the video card, the user started ${order.tool}: task ${anyId(facts.task)} ` +
-    `(request_id ${facts.task.request_id}), now ${state}${price}. Prompt: ` +
-    `${JSON.stringify(args.prompt ?? "")}`;
-  tellModel([{ type: "text", text }]);
-  return true;
+      `(request_id ${facts.task.request_id}), now ${state}${deduplicated ? "" : price}. ` +
+      `${deduplicated ? `${DEDUPLICATED} ` : ""}Prompt: ${JSON.stringify(args.prompt ?? "")}`,
+  );
+  return facts;
+}
+
+/**
+ * @param {Order} order
+ * @param {Dict} args
+ */
+function tellOfLoss(order, args) {
+  tellModel(
+    `In the video card, the user called ${order.tool} with ${JSON.stringify(args)}, and no clear ` +
+      "answer came. It may have been started, and charged: list_tasks shows it if it was.",
+  );
 }
 
 function goBack() {
@@ -132,37 +169,59 @@ function goBack() {
  * @param {ToolResult} result
  */
 function handOn({ content = [] }) {
-  const pictures = content.filter(({ type }) => type === "image");
-  if (pictures.length && host.capabilities.updateModelContext?.image) tellModel(pictures);
+  const latest = content.filter(({ type }) => type === "image");
+  if (!latest.length || !host.capabilities.updateModelContext?.image) return;
+  pictures = latest;
+  updateModel();
 }
 
-/** @param {Content[]} content */
-function tellModel(content) {
-  if (!host.capabilities.updateModelContext) return;
-  toldModel.push(...content);
-  host.request("ui/update-model-context", { content: toldModel }).catch(() => {});
+/** @param {string} note is told once. */
+function tellModel(note) {
+  if (!host.capabilities.updateModelContext || notes.includes(note)) return;
+  notes.push(note);
+  updateModel();
 }
 
-/** @param {ToolResult} result */
+function updateModel() {
+  const content = [...notes.map((text) => ({ type: "text", text })), ...pictures];
+  host.request("ui/update-model-context", { content }).catch(() => {});
+}
+
+/**
+ * A call without a task in its answer. Unless it says that nothing was charged, it may have been
+ * started all the same; then its request_id, if it had one, finds what became of it.
+ * @param {ToolResult} result
+ */
 function showError(result) {
   const { error, next } = result.structuredContent ?? {};
-  const isList = host.context.toolInfo?.tool?.name === "list_tasks";
-  showView("error");
-  view.show({
+  const tool = host.context.toolInfo?.tool?.name;
+  const isList = tool === "list_tasks";
+  const charged = error?.charged ?? (isList ? "no" : "unknown");
+  const mayRun = charged !== "no";
+  /** @type {Facts} */
+  const facts = {
     task: {
-      request_id: "",
-      kind: "generate",
-      state: isList ? "unread" : "refused",
-      charged: error?.charged,
+      request_id: mayRun && typeof input.request_id === "string" ? input.request_id : "",
+      kind: tool === START_TOOLS.aleph ? "aleph" : "generate",
+      state: isList ? "unread" : mayRun ? "unknown" : "refused",
+      charged,
       error: error ?? { reason: textOf(result) },
       next,
     },
-    since: 0,
+    since: performance.now(),
     input,
-  });
+  };
+  if (facts.task.request_id) {
+    own.add(facts.task.request_id);
+    return openTask(facts);
+  }
+  following.stop();
+  showView("error");
+  view.show(facts);
 }
 
 function showCancelled() {
+  delivered = "";
   showError({
     content: [
       {

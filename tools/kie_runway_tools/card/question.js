@@ -4,7 +4,8 @@ const START_WITHIN_S = 60;
 const PROMPT_MAX_CHARS = 1800;
 
 /**
- * What would be started.
+ * What would be started. The same order with the same prompt leads to the same video, by the
+ * server's memory: nothing that costs depends on what this page remembers.
  * @typedef {object} Order
  * @property {string} heading
  * @property {string} hint
@@ -21,28 +22,31 @@ class Question {
   #cancel = button("question-cancel");
   #host;
   #started;
+  #lost;
   /** @type {Order | undefined} */
   #order;
   /** @type {HTMLElement | undefined} */
   #opener;
-  #requestId = "";
-  /** The prompt that the request_id stands for, once it was sent. */
-  #sent = "";
-  /** Starts whose answers got lost, by what they were: they keep their request_id. */
-  #lost = new Map();
+  #isBusy = false;
+  /** Whether a start of the open question may have succeeded unseen. */
+  #isLost = false;
+  /** The prompts of starts that may have been charged, by order; for the hint alone. */
+  #doubtful = new Map();
 
   /**
    * @param {Host} host
-   * @param {(result: ToolResult, order: Order, args: Dict) => boolean} started
-   *   takes an answer, and says whether there is a task in it.
+   * @param {(result: ToolResult, order: Order, args: Dict) => Facts | null} started
+   *   takes an answer, and returns the task in it.
+   * @param {(order: Order, args: Dict) => void} lost is told of each start without a clear answer.
    */
-  constructor(host, started) {
+  constructor(host, started, lost) {
     this.#host = host;
     this.#started = started;
+    this.#lost = lost;
     this.#start.addEventListener("click", () => void this.#send());
     this.#cancel.addEventListener("click", () => this.close());
     addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !this.#cancel.disabled) this.close();
+      if (event.key === "Escape") this.close();
     });
   }
 
@@ -51,27 +55,30 @@ class Question {
    * @param {HTMLElement} opener gets the focus back.
    */
   ask(order, opener) {
+    if (this.#isBusy) return;
     this.#order = order;
     this.#opener = opener;
-    const lost = this.#lost.get(this.#key());
-    this.#requestId = lost?.requestId ?? newRequestId();
-    this.#sent = lost?.prompt ?? "";
-    this.#prompt.value = this.#sent;
-    this.#prompt.readOnly = Boolean(lost);
+    this.#isLost = false;
+    const doubtful = this.#doubtful.get(keyOf(order));
+    this.#prompt.value = doubtful ?? "";
+    this.#prompt.readOnly = false;
     element("question-heading").textContent = order.heading;
     element("question-field").hidden = !order.takesPrompt;
-    element("question-hint").textContent = order.hint;
+    const warning = order.takesPrompt ? DOUBTFUL_PROMPT : DOUBTFUL;
+    element("question-hint").textContent =
+      doubtful === undefined ? order.hint : `${order.hint} ${warning}`;
     this.#start.textContent = order.credits
       ? `Start for ${locale.credits(order.credits)}`
       : "Start at KIE’s price";
-    this.#complain(lost ? LOST : "");
+    this.#complain("");
     this.#form.hidden = false;
     element("actions").hidden = true;
     (order.takesPrompt ? this.#prompt : this.#start).focus();
   }
 
+  /** Leaves it unanswered; a start that is under way is waited for. */
   close() {
-    if (this.#form.hidden) return;
+    if (this.#form.hidden || this.#isBusy) return;
     this.#form.hidden = true;
     element("actions").hidden = false;
     this.#opener?.focus();
@@ -79,27 +86,22 @@ class Question {
 
   async #send() {
     const order = this.#order;
-    if (!order || this.#start.disabled) return;
-    const prompt = order.takesPrompt ? this.#prompt.value : "";
+    if (!order || this.#isBusy) return;
+    const prompt = this.#prompt.value;
     if (order.takesPrompt && (!prompt.trim() || [...prompt].length > PROMPT_MAX_CHARS)) {
       this.#complain(`Write a prompt of 1 to ${locale.number(PROMPT_MAX_CHARS)} characters.`);
       this.#prompt.focus();
       return;
     }
-    // Another prompt is another video; the same one never costs twice.
-    if (this.#sent && prompt !== this.#sent) this.#requestId = newRequestId();
-    this.#sent = prompt;
-    /** @type {Dict} */
-    const args = { ...order.arguments, request_id: this.#requestId };
-    if (order.takesPrompt) args.prompt = prompt;
+    const args = { ...order.arguments, ...(order.takesPrompt && { prompt }) };
     this.#busy(true);
     try {
       const result = await this.#host.callTool(order.tool, args, { withinS: START_WITHIN_S });
+      this.#busy(false);
       this.#answered(result, order, args);
     } catch (error) {
-      this.#lose(`${LOST} The host said: “${reasonOf(error)}”`);
-    } finally {
       this.#busy(false);
+      this.#lose(order, args, `The host said: “${reasonOf(error)}”`);
     }
   }
 
@@ -109,32 +111,46 @@ class Question {
    * @param {Dict} args
    */
   #answered(result, order, args) {
-    const key = this.#key();
-    if (this.#started(result, order, args)) {
-      this.#lost.delete(key);
+    const facts = this.#started(result, order, args);
+    if (facts) {
+      if (facts.task.state === "unknown") this.#doubt(order, args);
+      else this.#doubtful.delete(keyOf(order));
       return;
     }
     /** @type {TaskError | undefined} */
     const error = result.structuredContent?.error;
     const said = [error?.reason ?? textOf(result), cost(error?.charged), quoted(error?.message)];
     const words = said.filter(Boolean).join(" ");
-    if (error?.charged === "no") {
-      this.#lost.delete(key);
-      this.#prompt.readOnly = false;
-      this.#complain(words);
-    } else this.#lose(words);
+    if (error?.charged !== "no") this.#lose(order, args, words);
+    else this.#complain(this.#isLost ? `${words} ${EARLIER}` : words);
   }
 
-  /** @param {string} words */
-  #lose(words) {
-    this.#lost.set(this.#key(), { requestId: this.#requestId, prompt: this.#sent });
-    this.#prompt.readOnly = true;
-    this.#complain(words);
+  /**
+   * Another prompt would be another video now.
+   * @param {Order} order
+   * @param {Dict} args
+   * @param {string} words
+   */
+  #lose(order, args, words) {
+    this.#isLost = this.#prompt.readOnly = true;
+    this.#doubt(order, args);
+    this.#complain(`${LOST} ${words}`);
+    this.#lost(order, args);
+  }
+
+  /**
+   * @param {Order} order
+   * @param {Dict} args
+   */
+  #doubt(order, args) {
+    this.#doubtful.set(keyOf(order), args.prompt ?? "");
   }
 
   /** @param {boolean} isBusy */
   #busy(isBusy) {
+    this.#isBusy = isBusy;
     for (const each of [this.#start, this.#cancel, button("back")]) each.disabled = isBusy;
+    this.#prompt.readOnly = isBusy || this.#isLost;
     this.#form.ariaBusy = String(isBusy);
     if (isBusy) this.#complain("");
     if (isBusy) announce("Starting …");
@@ -145,17 +161,19 @@ class Question {
     fill(element("question-problem"), words);
     if (words) announce(words);
   }
-
-  #key() {
-    return JSON.stringify([this.#order?.tool, this.#order?.arguments]);
-  }
 }
 
 const LOST =
-  "No answer came, so it may have been started. Starting it once more is free if it was: " +
-  "it leads to the same video.";
+  "No clear answer came, so it may have been started. Starting it once more within 10 minutes " +
+  "is free if it was: it leads to the same video.";
+const EARLIER =
+  "The start before may have succeeded all the same; starting it once more within 10 minutes " +
+  "leads to the same video.";
+const DOUBTFUL = "The last start may have been charged; starting it once more leads to it.";
+const DOUBTFUL_PROMPT =
+  "The last start may have been charged; within 10 minutes, the same prompt leads to it.";
 
-function newRequestId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return `card-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+/** @param {Order} order */
+function keyOf(order) {
+  return JSON.stringify([order.tool, order.arguments]);
 }

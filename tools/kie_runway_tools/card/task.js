@@ -1,5 +1,7 @@
 // The view of one task.
 
+const REQUEST_ID_MAX_CHARS = 128;
+
 class TaskView {
   #root = element("task");
   #host;
@@ -60,7 +62,12 @@ class TaskView {
     if (announcement !== this.#announced) {
       this.#announced = announcement;
       const isFailed = FAILED.includes(task.state);
-      announce([`${words}.`, isFailed && element("failure").innerText].filter(Boolean).join(" "));
+      const said = [
+        `${words}.`,
+        isOther && task.deduplicated && DEDUPLICATED,
+        isFailed && element("failure").innerText,
+      ];
+      announce(said.filter(Boolean).join(" "));
     }
   }
 
@@ -73,7 +80,8 @@ class TaskView {
   }
 
   /** @param {Task} task */
-  #tellFailure({ state, error, charged, credits, next }) {
+  #tellFailure(task) {
+    const { state, error, charged, credits, next } = task;
     const isFailed = FAILED.includes(state);
     element("failure").hidden = !isFailed;
     fill(element("notice"), RUNNING.includes(state) ? error?.reason : "");
@@ -82,7 +90,7 @@ class TaskView {
     fill(element("reason"), error?.reason);
     fill(element("quotation"), quoted(error?.message));
     fill(element("cost"), charged ? cost(charged, credits) : "");
-    fill(element("help"), error ? help(state, error, charged) : "");
+    fill(element("help"), help(task));
   }
 
   /** @param {Facts} facts */
@@ -94,7 +102,7 @@ class TaskView {
       duration ? `${locale.number(duration)} s` : "",
       quality,
       aspect_ratio,
-      task.deduplicated ? "started earlier, not paid again" : "",
+      task.deduplicated ? DEDUPLICATED : "",
     ];
     const items = details.filter(Boolean).map((text) => made("li", "", text));
     element("details").replaceChildren(...items);
@@ -102,12 +110,11 @@ class TaskView {
     expiry.hidden = task.state !== "success" || !task.expires_at;
     if (task.expires_at) {
       const isOver = Date.parse(task.expires_at) < Date.now();
+      const distance = locale.distance(task.expires_at);
       expiry.replaceChildren(
         isOver ? "KIE kept it until " : "KIE keeps it until ",
         locale.time(task.expires_at, { dateStyle: "long" }),
-        " (",
-        locale.distance(task.expires_at),
-        ")",
+        distance && ` (${distance})`,
       );
     }
     fillIn(element("file"), "code", task.file);
@@ -132,7 +139,10 @@ class TaskView {
     try {
       const result = await this.#host.callTool("save_video", { task_id: anyId(task) }, { withinS: 120 });
       if (result.isError) this.#complain(result.structuredContent?.error?.reason ?? textOf(result));
-      else if (task.request_id === this.#facts?.task.request_id) this.#saved(result);
+      else if (task.request_id === this.#facts?.task.request_id) {
+        this.#saved(result);
+        announce("Saved.");
+      }
     } catch (error) {
       this.#complain(`${reasonOf(error)} Saving once more is free.`);
     } finally {
@@ -201,10 +211,21 @@ function orders({ task, extend, restyle, again }) {
           heading: "Make it again",
           hint: "The same prompt and settings; another video comes of it.",
           tool: again.tool,
-          arguments: again.arguments,
+          arguments: { ...again.arguments, request_id: nextTakeOf(task) },
           credits: again.credits,
           takesPrompt: false,
         }
       : undefined,
   };
+}
+
+/**
+ * The request_id of the take after a task's: the same however often, and from wherever, it is
+ * asked for. A third take is another one of the second.
+ * @param {Task} task
+ */
+function nextTakeOf(task) {
+  const [, number, first] = /^again-(\d+)-(.*)$/s.exec(task.request_id) ?? [];
+  const name = first ? `again-${Number(number) + 1}-${first}` : `again-1-${anyId(task)}`;
+  return name.slice(0, REQUEST_ID_MAX_CHARS);
 }

@@ -13,7 +13,7 @@
 const STATES = {
   queued: "Waiting to be sent",
   submitting: "Being sent to KIE",
-  unknown: "Nobody knows whether it began",
+  unknown: "Nobody knows whether it was started",
   wait: "Accepted by KIE",
   queueing: "Waiting in KIE’s queue",
   generating: "KIE is making the video",
@@ -30,10 +30,12 @@ const KIES_WORDS = ["wait", "queueing", "generating", "success", "fail"];
 const RUNNING = ["queued", "submitting", "wait", "queueing", "generating"];
 const FAILED = ["fail", "rejected", "unknown", "expired", "refused", "unread"];
 
+const DEDUPLICATED = "An earlier start had already begun this one; nothing new was charged.";
+
 /** @type {Record<string, string>} */
 const HELP = {
   never: "Repeating it as it is will not help.",
-  after_change: "Something in it has to change first, such as the prompt.",
+  after_change: "Something in it has to change first.",
   later: "It may work later.",
 };
 
@@ -90,24 +92,26 @@ class Locale {
     made.dateTime = iso;
     made.lang = this.tag ?? "";
     const options = { ...style, timeZone: this.timeZone };
-    made.textContent = new Intl.DateTimeFormat(this.tag, options).format(new Date(iso));
+    const date = new Date(iso);
+    const isReadable = !Number.isNaN(date.valueOf());
+    made.textContent = isReadable ? new Intl.DateTimeFormat(this.tag, options).format(date) : iso;
     return made;
   }
 
   /**
-   * How far a day is off, such as in 13 days.
+   * How far a day is off, such as in 13 days; empty in languages that the page does not speak.
    * @param {string} iso
    */
   distance(iso) {
+    const tag = this.tag ?? navigator.language;
+    if (!/^en\b/.test(tag)) return "";
     const hours = (Date.parse(iso) - Date.now()) / 3_600_000;
+    if (Number.isNaN(hours)) return "";
     const [value, unit] = Math.abs(hours) < 48 ? [hours, "hour"] : [hours / 24, "day"];
-    const made = document.createElement("span");
-    made.lang = this.tag ?? "";
-    made.textContent = new Intl.RelativeTimeFormat(this.tag, { numeric: "auto" }).format(
+    return new Intl.RelativeTimeFormat(tag, { numeric: "auto" }).format(
       Math.trunc(Number(value)),
       /** @type {"hour" | "day"} */ (unit),
     );
-    return made;
   }
 }
 
@@ -132,13 +136,13 @@ function cost(charged, credits) {
 }
 
 /**
- * What helps, as sentences.
- * @param {string} state
- * @param {TaskError} error
- * @param {Charged | undefined} charged
+ * What helps, as sentences; empty where nobody can say.
+ * @param {Task} task
  */
-function help(state, error, charged) {
+function help({ state, error, charged, file }) {
   if (state === "unknown") return "Have it looked at later: starting it anew may cost a second time.";
+  if (state === "expired") return file ? "" : "Only a new, paid video can replace it.";
+  if (!error) return "";
   const said = HELP[error.retry ?? ""] ?? "";
   return charged === "no" ? said : `${said} A new start is paid anew.`.trim();
 }
