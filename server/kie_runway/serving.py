@@ -144,7 +144,10 @@ def missing_for_sandbox() -> str | None:
     """What to install before the sandbox can draw; None when all is there."""
     if all(find_spec(name) for name in ("av", "PIL", "multipart")):
         return None
-    return "The sandbox draws its clips with PyAV: pip install 'kie-runway-mcp[sandbox]'"
+    from kie_runway.setup.launch import Environment
+
+    way = Environment.here().way_to_add("sandbox")
+    return f"The sandbox draws its clips with PyAV, which is not installed. To add it:\n{way}"
 
 
 def _is_loopback(host: str) -> bool:

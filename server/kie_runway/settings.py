@@ -13,8 +13,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 KIE_API_URL = "https://api.kie.ai"
 KIE_UPLOAD_URL = "https://kieai.redpandaai.co"
 MAX_WAIT_S = 45  # several clients give up at 60 s, whatever progress they get
-# What clients pass for a field that their user left out: nothing, or their own placeholder.
-_LEFT_OUT = re.compile(r"\s*(\$\{[^{}]*\})?\s*")
+# What a bundle's form passes for a field that was left out: nothing, or its own placeholder.
+_LEFT_OUT = re.compile(r"\s*(\$\{user_config\.[^{}]*\})?\s*")
+# What configurations name in place of a secret. For anything else it is a mistake, to be told.
+_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}")
 _HOME = "${HOME}"  # in defaults of bundles, some clients leave it to the server
 
 
@@ -34,6 +36,12 @@ def _without_slash(value: object) -> object:
 def _stripped(value: object) -> object:
     """People paste spaces."""
     return value.strip() if isinstance(value, str) else value
+
+
+def _secret(value: object) -> object:
+    """A client that cannot resolve the name of a secret passes the name on."""
+    text = _stripped(value)
+    return None if isinstance(text, str) and _PLACEHOLDER.fullmatch(text) else text
 
 
 def _reachable(url: str) -> str:
@@ -60,6 +68,7 @@ BaseUrl = Annotated[
 Credits = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Directory = Annotated[Path, AfterValidator(_expanded)]
 Stripped = BeforeValidator(_stripped)
+Secret = Annotated[SecretStr | None, BeforeValidator(_secret)]
 
 
 class Settings(BaseSettings):
@@ -68,8 +77,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KIE_", frozen=True, extra="ignore")
 
     api_key: Annotated[
-        SecretStr | None,
-        Stripped,
+        Secret,
         Field(description="The KIE.AI key; without it tools are listed, but ask for one"),
     ] = None
     api_url: Annotated[BaseUrl, Field(description="KIE's API")] = KIE_API_URL
@@ -109,8 +117,7 @@ class Settings(BaseSettings):
         ),
     ] = None
     webhook_hmac_key: Annotated[
-        SecretStr | None,
-        Stripped,
+        Secret,
         Field(
             description="The key that KIE signs callbacks with (kie.ai/settings); while it is "
             "being changed both, comma-separated"

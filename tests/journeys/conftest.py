@@ -30,7 +30,7 @@ def _era(request: pytest.FixtureRequest) -> RawEra:
 def _program(name: str) -> str:
     path = BIN / name
     if not path.exists():
-        pytest.skip(MISSING)
+        pytest.fail(MISSING)
     return str(path)
 
 

@@ -61,7 +61,7 @@ class Standalone:
 def standalone_sandbox(speed: float = 1.0) -> Generator[Standalone]:
     """`kie-runway-mcp sandbox` on a free port."""
     with _process("sandbox", "--port", "0", "--speed", str(speed)) as process:
-        yield Standalone(_await(process.stdout, r"KIE sandbox: (http\S+)"))
+        yield Standalone(await_line(process.stdout, r"KIE sandbox: (http\S+)"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class HttpServer:
 def http_server(*arguments: str, env: Mapping[str, str] | None = None) -> Generator[HttpServer]:
     """`kie-runway-mcp serve --http` on a free port."""
     with _process("serve", "--http", "--port", "0", *arguments, env=env) as process:
-        yield HttpServer(_await(process.stderr, r'"url": "(http[^"]+/mcp)"'), process)
+        yield HttpServer(await_line(process.stderr, r'"url": "(http[^"]+/mcp)"'), process)
 
 
 class RawHttp:
@@ -126,8 +126,13 @@ class RawHttp:
         return self._http.post(self._url, json=message, headers=headers)
 
 
-def _await(pipe: IO[bytes] | None, pattern: str) -> str:
-    """What a process writes once it is ready."""
+def await_line(pipe: IO[bytes] | None, pattern: str) -> str:
+    """
+    What a process writes once it is ready: the first group of the pattern.
+
+    Raises:
+        AssertionError: It ended first, or wrote nothing for too long; holds what it wrote.
+    """
     assert pipe is not None
     written = b""
     while (found := re.search(pattern.encode(), written)) is None:

@@ -59,7 +59,7 @@ def read(node: str, name: ClientName, home: Path) -> Mapping[str, Any]:
 def resolved(text: str, variables: Mapping[str, str], inputs: Mapping[str, str]) -> str:
     """What a client makes of its placeholders."""
     text = re.sub(r"\$\{input:([^}]*)\}", lambda found: inputs[found[1]], text)
-    return re.sub(r"\$\{(?:env:)?([A-Z_]+)\}", lambda found: variables[found[1]], text)
+    return re.sub(r"\$\{(?:env:)?([A-Z_]+)(?::-)?\}", lambda found: variables[found[1]], text)
 
 
 async def ask_for_credits(server: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:

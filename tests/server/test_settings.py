@@ -67,7 +67,7 @@ def test_the_key_never_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch
     assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump()}"
 
 
-@pytest.mark.parametrize("left_out", ["", "  ", "${user_config.of_a_bundle}", "${input:key}\n"])
+@pytest.mark.parametrize("left_out", ["", "  ", "${user_config.of_a_bundle}\n"])
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_what_a_user_left_out_of_a_form_counts_as_unset(
     monkeypatch: pytest.MonkeyPatch, name: str, left_out: str
@@ -75,6 +75,24 @@ def test_what_a_user_left_out_of_a_form_counts_as_unset(
     monkeypatch.setenv(f"KIE_{name.upper()}", left_out)
 
     assert getattr(Settings(), name) == Settings.model_fields[name].default
+
+
+@pytest.mark.parametrize("name", ["${KIE_API_KEY}", "${env:KIE_API_KEY}", " ${input:key}\n"])
+def test_the_mere_name_of_a_secret_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("KIE_API_KEY", name)
+    monkeypatch.setenv("KIE_WEBHOOK_HMAC_KEY", name)
+
+    assert (Settings().api_key, Settings().webhook_hmac_key) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["DAILY_CREDITS", "CONFIRM_CREDITS", "API_URL", "DATABASE_URL"])
+def test_a_name_in_place_of_a_cap_or_an_address_is_refused_and_never_means_none(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"KIE_{name}", "${BUDGET}")
+
+    with pytest.raises(ValidationError):
+        Settings()
 
 
 def test_a_home_directory_that_a_client_left_in_place_is_the_users(

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from kie_runway.doctor.finding import Finding, failed, off, ok, warning
 from kie_runway.doctor.kie import StoredKey
-from kie_runway.setup.clients import CLIENTS, VSCODE, Client, Machine
+from kie_runway.setup.clients import CLAUDE_DESKTOP, CLIENTS, VSCODE, Client, Machine
 from kie_runway.setup.config_file import ConfigFileError, read_config
-from kie_runway.setup.entry import INPUT_ID, KEY_VARIABLE, SERVER_NAME, uses_input
+from kie_runway.setup.entry import INPUT_ID, KEY_VARIABLE, SERVER_NAME, starts_us, uses_input
 from kie_runway.setup.jsonc import JsoncError, as_array, as_object, parse
 from kie_runway.setup.launch import COMMAND, Environment
 
@@ -34,6 +34,8 @@ class Entry:
     env: Mapping[str, object] = field(repr=False)
     has_input: bool
     """Whether the file asks for our key."""
+    is_ours: bool
+    """Whether install would replace it unasked."""
 
     @property
     def is_sandbox(self) -> bool:
@@ -42,28 +44,46 @@ class Entry:
     @property
     def again(self) -> str:
         """The command that writes it anew."""
-        project = "" if self.path.is_absolute() else " --project"
-        sandbox = " --sandbox" if self.is_sandbox else ""
-        return f"{COMMAND} install {self.client.name}{sandbox}{project} --force"
+        options = {
+            "--sandbox": self.is_sandbox,
+            "--project": not self.path.is_absolute(),
+            "--force": not self.is_ours,
+        }
+        wanted = [option for option, is_wanted in options.items() if is_wanted]
+        return Environment.here().typed("install", self.client.name, *wanted)
 
 
-def look_around() -> tuple[Sequence[Entry], Sequence[Finding]]:
+@dataclass(frozen=True)
+class Surroundings:
     """
-    What all four clients have: the user's files, and those of the project in this directory.
+    What there is of us in clients.
 
-    Returns:
-        Entries that start us, and what is wrong with files.
+    Attributes:
+        entries: Those that start us.
+        unreadable: What is wrong with files.
+        bundle: The version that Claude Desktop has as a bundle; None if it has none.
     """
+
+    entries: Sequence[Entry] = ()
+    unreadable: Sequence[Finding] = ()
+    bundle: str | None = None
+
+
+def look_around() -> Surroundings:
+    """What all four clients have: the user's files, and those of the project in this directory."""
     try:
         machine = Machine.here()
     except RuntimeError:
-        return [], [failed("clients", "there is no home directory", "Set HOME to it.")]
+        nowhere = failed("clients", "there is no home directory", "Set HOME to it.")
+        return Surroundings(unreadable=[nowhere])
     entries: list[Entry] = []
     unreadable: list[Finding] = []
     for client in CLIENTS.values():
         paths = [Path(machine.file_of(client))]
         if client.project_file is not None:
-            paths.append(Path(client.project_file))
+            of_project = Path(client.project_file)
+            if os.path.realpath(of_project) != os.path.realpath(paths[0]):
+                paths.append(of_project)
         for path in paths:
             try:
                 entries += _entries(client, path)
@@ -71,13 +91,13 @@ def look_around() -> tuple[Sequence[Entry], Sequence[Finding]]:
                 cure = f"Mend the file; {client.title} may ignore all of it."
                 reason = str(exc) if isinstance(exc, ConfigFileError) else f"{path}: {exc}"
                 unreadable.append(failed(client.title, reason, cure))
-    return entries, unreadable
+    return Surroundings(entries, unreadable, _bundle(Path(machine.bundles)))
 
 
-def stored_key(entries: Sequence[Entry]) -> StoredKey | None:
+def stored_key(around: Surroundings) -> StoredKey | None:
     """A key that a client keeps, best one that can be read; None if none keeps one."""
-    secret = None
-    for entry in entries:
+    secret = None if around.bundle is None else StoredKey(CLAUDE_DESKTOP.title, None)
+    for entry in around.entries:
         key = str(entry.env.get(KEY_VARIABLE, ""))
         if entry.is_sandbox or not key:
             continue
@@ -88,16 +108,30 @@ def stored_key(entries: Sequence[Entry]) -> StoredKey | None:
     return secret
 
 
-def check_clients(entries: Sequence[Entry], unreadable: Sequence[Finding]) -> Sequence[Finding]:
+def check_clients(around: Surroundings) -> Sequence[Finding]:
     """Whether what the clients have will work."""
     findings: list[Finding] = []
     for client in CLIENTS.values():
-        found = [_check(entry) for entry in entries if entry.client is client]
-        found += [finding for finding in unreadable if finding.name == client.title]
-        add = f"To add it: {COMMAND} install {client.name}"
-        findings += found or [off(client.title, "does not have this server", add)]
-    findings += [finding for finding in unreadable if finding.name == "clients"]
-    return [*findings, *_check_ledgers(entries)]
+        found = [_check(entry) for entry in around.entries if entry.client is client]
+        found += [finding for finding in around.unreadable if finding.name == client.title]
+        if client is CLAUDE_DESKTOP and around.bundle is not None:
+            found.append(ok(client.title, f"has the bundle, version {around.bundle}"))
+        add = Environment.here().typed("install", client.name)
+        findings += found or [off(client.title, "does not have this server", "To add it:", add)]
+    findings += [finding for finding in around.unreadable if finding.name == "clients"]
+    return [*findings, *_check_ledgers(around)]
+
+
+def _bundle(folder: Path) -> str | None:
+    """The version of our bundle, which is known by its manifest."""
+    for path in sorted(folder.glob("*/manifest.json")):
+        try:
+            manifest = as_object(parse(read_config(path).text).root.plain)
+        except (ConfigFileError, JsoncError):
+            continue  # another's, or nothing that Claude Desktop could start either
+        if manifest.get("name") == COMMAND:
+            return str(manifest.get("version"))
+    return None
 
 
 def _entries(client: Client, path: Path) -> Iterator[Entry]:
@@ -119,10 +153,11 @@ def _entries(client: Client, path: Path) -> Iterator[Entry]:
         if not isinstance(command, str):
             continue
         words = [str(it) for it in as_array(members.get("args"))]
-        starts_us = any(COMMAND in it or it == "kie_runway" for it in (command, *words))
-        if name == SERVER_NAME or starts_us:
+        names_us = any(COMMAND in it or it == "kie_runway" for it in (command, *words))
+        if name == SERVER_NAME or names_us:
             env = as_object(members.get("env"))
-            yield Entry(client, path, name, command, words, env, INPUT_ID in ids)
+            has_input, is_ours = INPUT_ID in ids, starts_us(server)
+            yield Entry(client, path, name, command, words, env, has_input, is_ours)
 
 
 def _check(entry: Entry) -> Finding:
@@ -131,7 +166,7 @@ def _check(entry: Entry) -> Finding:
     found = shutil.which(entry.command)
     if found is None:
         says = f"{entry.name}{where} starts {entry.command}, which is not there"
-        return failed(title, says, f"Run: {entry.again}")
+        return failed(title, says, "Run:", entry.again)
     if problem := _about_key(entry):
         return problem
     says = f"{entry.name}{where} starts {'the sandbox' if entry.is_sandbox else 'the server'}"
@@ -144,7 +179,8 @@ def _check(entry: Entry) -> Finding:
         return warning(
             title,
             f"{says}, but version {other} at {found}; this one is {installed}",
-            f"Run: {entry.again}",
+            "Run:",
+            entry.again,
         )
     return ok(title, f"{says} at {found}")
 
@@ -157,11 +193,11 @@ def _about_key(entry: Entry) -> Finding | None:
     is_placeholder = key.startswith("${")
     if client is VSCODE and uses_input(key) and not entry.has_input:
         says = f"{entry.name} takes the key from an input that the file does not have"
-        return failed(client.title, says, f"Run: {entry.again}")
+        return failed(client.title, says, "Run:", entry.again)
     if client.key is None and (not key or is_placeholder):
         says = f"{entry.name} has no key"
-        return failed(client.title, says, f"Run: {entry.again}")
-    asks_environment = client.key is not None and client is not VSCODE and key in ("", client.key)
+        return failed(client.title, says, "Run:", entry.again)
+    asks_environment = client not in (CLAUDE_DESKTOP, VSCODE) and (not key or is_placeholder)
     if asks_environment and not os.environ.get(KEY_VARIABLE, "").strip():
         return warning(
             client.title,
@@ -182,13 +218,15 @@ def _version_beside(command: Path) -> str | None:
     return None
 
 
-def _check_ledgers(entries: Sequence[Entry]) -> Sequence[Finding]:
+def _check_ledgers(around: Surroundings) -> Sequence[Finding]:
     """Whether those that spend write to one ledger."""
     ledgers = {
         tuple(str(entry.env.get(name, "")) for name in _WHERE_LEDGERS_ARE)
-        for entry in entries
+        for entry in around.entries
         if not entry.is_sandbox
     }
+    if around.bundle is not None:  # has no setting for it
+        ledgers.add(("",) * len(_WHERE_LEDGERS_ARE))
     if len(ledgers) < 2:
         return []
     return [

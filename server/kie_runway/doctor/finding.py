@@ -24,25 +24,27 @@ class Finding:
         name: What was looked at.
         says: How it stands, in words.
         cure: What to do about it; empty where nothing is to be done.
+        command: What the cure tells to type.
     """
 
     name: str
     state: State
     says: str
     cure: str = ""
+    command: str = ""
 
 
 def ok(name: str, says: str) -> Finding:
     return Finding(name, State.OK, says)
 
 
-def off(name: str, says: str, cure: str = "") -> Finding:
-    return Finding(name, State.OFF, says, cure)
+def off(name: str, says: str, cure: str = "", command: str = "") -> Finding:
+    return Finding(name, State.OFF, says, cure, command)
 
 
-def warning(name: str, says: str, cure: str) -> Finding:
-    return Finding(name, State.WARNING, says, cure)
+def warning(name: str, says: str, cure: str, command: str = "") -> Finding:
+    return Finding(name, State.WARNING, says, cure, command)
 
 
-def failed(name: str, says: str, cure: str) -> Finding:
-    return Finding(name, State.FAILED, says, cure)
+def failed(name: str, says: str, cure: str, command: str = "") -> Finding:
+    return Finding(name, State.FAILED, says, cure, command)

@@ -89,7 +89,7 @@ async def check_account(settings: Settings, stored: StoredKey | None) -> Sequenc
 
 async def check_api(settings: Settings) -> Sequence[Finding]:
     """Whether KIE's API can be reached, and whether our clock agrees with its."""
-    host = urlsplit(settings.api_url).netloc
+    host = _host(settings.api_url)
     begun = time.monotonic()
     answer = await _ask(settings, settings.api_url)
     if answer is None:
@@ -101,7 +101,7 @@ async def check_api(settings: Settings) -> Sequence[Finding]:
 def _check_clock(answer: Answer, now: datetime) -> Sequence[Finding]:
     try:
         skew_s = (now - parsedate_to_datetime(answer.date or "")).total_seconds()
-    except Exception:  # it is no time at all, whatever it is
+    except (TypeError, ValueError, OverflowError):  # it is no time at all
         return []
     if abs(skew_s) <= SKEW_MAX_S:
         return [ok("clock", "agrees with KIE's")]
@@ -112,7 +112,7 @@ def _check_clock(answer: Answer, now: datetime) -> Sequence[Finding]:
 
 async def check_uploads(settings: Settings) -> Sequence[Finding]:
     """Whether the host that local files go to can be reached."""
-    host = urlsplit(settings.upload_url).netloc
+    host = _host(settings.upload_url)
     begun = time.monotonic()
     answer = await _ask(settings, settings.upload_url)
     if answer is None:
@@ -133,6 +133,13 @@ async def _ask(settings: Settings, url: str) -> Answer | None:
         return await Exchange(None).fresh(CHECK_S, method="GET", url=url, headers=headers)
     except Exception:  # whatever it was, there is no answer
         return None
+
+
+def check_budget(settings: Settings) -> Sequence[Finding]:
+    """What may be spent in a day."""
+    if settings.daily_credits is None:
+        return [off("budget", "no cap: KIE_DAILY_CREDITS is not set")]
+    return [ok("budget", f"{settings.daily_credits:g} credits in 24 hours")]
 
 
 async def check_callbacks(settings: Settings) -> Sequence[Finding]:
@@ -157,17 +164,19 @@ async def _check_address(name: str, url: str, settings: Settings) -> Finding:
     try:
         check_media_url(url, "KIE_CALLBACK_URL", settings.trusted_hosts)
     except BadInputError:
-        return failed(name, f"KIE cannot reach {url}", "KIE_CALLBACK_URL takes a public address.")
+        return failed(
+            name, f"KIE cannot reach {_host(url)}", "KIE_CALLBACK_URL takes a public address."
+        )
     for path in ("/health", "/hooks/kie/doctor"):  # a proxy may pass on the hooks alone
         answer = await _ask(settings, url + path)
         if answer is not None and _is_ours(answer, path):
             if urlsplit(url).scheme == "http":
                 cure = "Use https: whoever sees a callback's address can forge unsigned ones."
-                return warning(name, f"{url} is ours, but not encrypted", cure)
-            return ok(name, f"{url} is answered by this server")
+                return warning(name, f"{_host(url)} is ours, but not encrypted", cure)
+            return ok(name, f"{_host(url)} is answered by this server")
     return failed(
         name,
-        f"{url} is not answered by this server",
+        f"{_host(url)} is not answered by this server",
         "Start it with --http or --callbacks-port, and let your proxy or tunnel pass /hooks/kie "
         "on to that port.",
     )
@@ -177,3 +186,8 @@ def _is_ours(answer: Answer, path: str) -> bool:
     if path == "/health":
         return answer.http_status == 200 and b'"kie-runway-mcp"' in (answer.body or b"")
     return answer.http_status == 405  # hooks take POST alone
+
+
+def _host(url: str) -> str:
+    """What of an address may be shown: some hold a name and a password."""
+    return urlsplit(url).netloc.rpartition("@")[2]

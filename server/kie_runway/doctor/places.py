@@ -10,6 +10,7 @@ from kie_runway.doctor.finding import Finding, failed, off, ok, warning
 from kie_runway.errors import LedgerError
 from kie_runway.ledger.inspection import inspect
 from kie_runway.settings import Settings
+from kie_runway.setup.launch import Environment
 
 ROOM_MIN_BYTES = 500_000_000  # some dozens of videos
 
@@ -62,7 +63,8 @@ def check_ledger(settings: Settings) -> Sequence[Finding]:
     tasks = f"{found.tasks} task{'' if found.tasks == 1 else 's'}"
     if found.unknown:
         says = f"{tasks}, {found.unknown} of which may have been charged: their answers were lost"
-        return [warning("ledger", says, "See: kie-runway-mcp tasks list --state unknown")]
+        see = Environment.here().typed("tasks", "list", "--state", "unknown")
+        return [warning("ledger", says, "See:", see)]
     if found.outdated:
         tasks += "; an older version's, which the next start brings up to date"
     return [ok("ledger", tasks)]
@@ -79,6 +81,6 @@ def check_extras() -> Sequence[Finding]:
         if all(find_spec(module) for module in modules):
             findings.append(ok(name, "installed"))
         else:
-            cure = f"If you want it: pip install 'kie-runway-mcp[{extra}]'"
-            findings.append(off(name, "not installed", cure))
+            way = Environment.here().way_to_add(extra)
+            findings.append(off(name, "not installed", "To add it:", way))
     return findings

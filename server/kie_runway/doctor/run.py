@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from kie_runway.doctor.clients import check_clients, look_around, stored_key
-from kie_runway.doctor.finding import Finding, State, failed
+from kie_runway.doctor.finding import Finding, State, failed, ok
 from kie_runway.doctor.kie import (
     StoredKey,
     check_account,
     check_api,
+    check_budget,
     check_callbacks,
     check_uploads,
 )
@@ -62,8 +63,8 @@ def run_doctor(*, sandbox: bool, as_json: bool) -> int:
 
 async def examine(*, sandbox: bool) -> Sequence[Finding]:
     """All findings, in the order of the report; takes half a minute at most."""
-    entries, unreadable = await asyncio.to_thread(look_around)
-    of_clients = _in_thread(partial(check_clients, entries, unreadable))
+    around = await asyncio.to_thread(look_around)
+    of_clients = _in_thread(partial(check_clients, around))
     here = [_in_thread(check_extras), of_clients]
     try:
         settings = Settings()
@@ -74,21 +75,29 @@ async def examine(*, sandbox: bool) -> Sequence[Finding]:
         ]
         return [*wrong, *await _together(here)]
     if not sandbox:
-        return await _together([*_checks_of(settings, stored_key(entries)), *here])
+        ledger = partial(check_ledger, settings)
+        return await _together([*_checks_of(settings, stored_key(around), ledger), *here])
     from kie_runway.sandboxed import embedded_sandbox
 
     async with embedded_sandbox(settings, SANDBOX_SPEED) as (replaced, _):
-        return await _together([*_checks_of(replaced, None), *here])
+        return await _together([*_checks_of(replaced, None, _sandboxs_ledger), *here])
 
 
-def _checks_of(settings: Settings, stored: StoredKey | None) -> Sequence[Check]:
+def _sandboxs_ledger() -> Sequence[Finding]:
+    return [ok("ledger", "the sandbox's own, which ends with it")]
+
+
+def _checks_of(
+    settings: Settings, stored: StoredKey | None, ledger: Callable[[], Sequence[Finding]]
+) -> Sequence[Check]:
     return (
         partial(check_account, settings, stored),
         partial(check_api, settings),
         partial(check_uploads, settings),
         partial(check_callbacks, settings),
+        _in_thread(partial(check_budget, settings)),
         _in_thread(partial(check_directories, settings)),
-        _in_thread(partial(check_ledger, settings)),
+        _in_thread(ledger),
     )
 
 
@@ -130,6 +139,8 @@ def _print_finding(console: Console, finding: Finding) -> None:
     if finding.cure:
         for line in wrapped(console, finding.cure, _INDENT, "dim"):
             console.print(Text.assemble(" " * _INDENT, line))
+    if finding.command:  # is meant to be copied, and so never broken
+        console.print(Text.assemble(" " * _INDENT, escaped(finding.command)))
 
 
 def _summary(findings: Sequence[Finding]) -> Text:
@@ -155,6 +166,7 @@ def _print_json(findings: Sequence[Finding], *, is_ok: bool) -> None:
         "checks": [
             {"name": it.name, "state": it.state, "says": it.says}
             | ({"cure": it.cure} if it.cure else {})
+            | ({"command": it.command} if it.command else {})
             for it in findings
         ],
     }

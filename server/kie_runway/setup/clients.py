@@ -62,7 +62,7 @@ CLAUDE_CODE = Client(
     title="Claude Code",
     servers="mcpServers",
     states_type=True,
-    key="${KIE_API_KEY}",
+    key="${KIE_API_KEY:-}",  # without a default, it may drop the whole file while that is unset
     takes_comments=False,
     project_file=PurePosixPath(".mcp.json"),
     restart="Start Claude Code anew; /mcp lists its servers.",
@@ -162,6 +162,11 @@ class Machine:
                     return portable / "user-data" / "User" / "mcp.json"
                 applications = self._variable("VSCODE_APPDATA") or self._applications
                 return applications / "Code" / "User" / "mcp.json"
+
+    @property
+    def bundles(self) -> PurePath:
+        """Where Claude Desktop unpacks bundles (.mcpb), each into a folder of its own."""
+        return self._claude_desktop / "Claude Extensions"
 
     @property
     def _claude_desktop(self) -> PurePath:

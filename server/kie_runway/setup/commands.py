@@ -49,22 +49,29 @@ def install(
     """
     from kie_runway.setup.entry import Wish
     from kie_runway.setup.install import install
-    from kie_runway.setup.launch import Environment
 
-    if sandbox and not Environment.here().is_throw_away:
+    if sandbox:
         _require_sandbox()
     if daily_credits is not None and not math.isfinite(daily_credits):
         raise typer.BadParameter("must be a number", param_hint="--daily-credits")
     directory = None if output_dir is None else str(output_dir.expanduser().absolute())
+    if directory is not None and not directory.isprintable():
+        raise typer.BadParameter("has characters that no file can hold", param_hint="--output-dir")
     wish = Wish(sandbox, directory, daily_credits)
     raise typer.Exit(install(client, wish, project=project, print_only=print_only, force=force))
 
 
-def uninstall(client: Name, project: Project = False) -> None:
+def uninstall(
+    client: Name,
+    project: Project = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also another entry of the same name.")
+    ] = False,
+) -> None:
     """Take it out again: what install added, and nothing else."""
     from kie_runway.setup.install import uninstall
 
-    raise typer.Exit(uninstall(client, project=project))
+    raise typer.Exit(uninstall(client, project=project, force=force))
 
 
 def doctor(

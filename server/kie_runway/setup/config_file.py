@@ -52,7 +52,7 @@ class ConfigFile:
         Args:
             text: Replaces all of it.
             now: Names the backup.
-            is_secret: Nobody else may read it from then on, whatever the file's mode was.
+            is_secret: Nobody else may read it or the backup, whatever the file's mode was.
 
         Returns:
             The backup, which lies beside the file; None if there was no file.
@@ -62,7 +62,7 @@ class ConfigFile:
         """
         try:
             _make_folder(self.target.parent)
-            backup = self._back_up(now) if self.status is not None else None
+            backup = self._back_up(now, is_secret) if self.status is not None else None
             if not text:
                 self._check_unchanged()
                 self.target.unlink()
@@ -72,14 +72,14 @@ class ConfigFile:
             raise ConfigFileError(f"{self.path} cannot be written ({exc.strerror}).") from exc
         return backup
 
-    def _back_up(self, now: datetime) -> Path:
+    def _back_up(self, now: datetime, is_secret: bool) -> Path:
         """A copy whose name tells when, for whoever may read the file."""
         stem = f"{self.target.name}.{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         number = 1
         while True:
             backup = self.target.with_name(f"{stem}{f'-{number}' if number > 1 else ''}.bak")
             try:
-                self._create(backup, self.text)
+                self._create(backup, self.text, is_secret)
             except FileExistsError:
                 number += 1
             else:
@@ -102,7 +102,7 @@ class ConfigFile:
             finally:
                 os.close(folder)
 
-    def _create(self, path: Path, text: str, is_secret: bool = False) -> None:
+    def _create(self, path: Path, text: str, is_secret: bool) -> None:
         """A new file with the mode of the one that it stands for, on the disk when this returns."""
         with os.fdopen(os.open(path, _WRITE, NEW_FILE_MODE), "wb") as file:
             file.write(text.encode())

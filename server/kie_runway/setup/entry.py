@@ -4,17 +4,20 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from kie_runway.setup.clients import CURSOR, VSCODE, Client
 from kie_runway.setup.edits import Item, Path
+from kie_runway.setup.jsonc import as_array, as_object
 from kie_runway.setup.launch import COMMAND, Launch
 
 SERVER_NAME = "kie-runway"
 KEY_VARIABLE = "KIE_API_KEY"
 KEY_PLACEHOLDER = "<your KIE API key>"
 INPUT_ID = "kie-api-key"
+_RUNNERS = ("uv", "uvx", "pipx")
 
 INPUTS: Path = ("inputs", Item("id", INPUT_ID))
 _INPUT: Mapping[str, Any] = {
@@ -81,6 +84,27 @@ def additions(
     if client is VSCODE and not wish.sandbox:
         added.append(Addition(INPUTS, _INPUT))
     return added
+
+
+def starts_us(server: object) -> bool:
+    """Whether an entry starts this server: by its command, through uv or pipx, or as a module."""
+    members = as_object(server)
+    # Its separators are those of Windows where the file comes from there.
+    program = PureWindowsPath(str(members.get("command", ""))).name.removesuffix(".exe")
+    args = [str(it) for it in as_array(members.get("args"))]
+    if program == COMMAND or (program in _RUNNERS and COMMAND in args):
+        return True
+    return any(args[at : at + 2] == ["-m", "kie_runway"] for at in range(len(args)))
+
+
+def renewed(old: object, new: Mapping[str, Any], *, is_sandbox: bool) -> Mapping[str, Any]:
+    """An entry of ours in the place of an older one, whose other settings stay."""
+    env = {**as_object(as_object(old).get("env")), **new.get("env", {})}
+    if is_sandbox:
+        env.pop(KEY_VARIABLE, None)
+    members = {**as_object(old), **new}
+    members.pop("env", None)
+    return {**members, "env": env} if env else members
 
 
 def uses_input(value: object) -> bool:

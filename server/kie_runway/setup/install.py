@@ -20,16 +20,19 @@ from kie_runway.setup.entry import (
     Wish,
     additions,
     is_our_input,
+    renewed,
     server_path,
+    starts_us,
     uses_input,
 )
-from kie_runway.setup.jsonc import Document, JsoncError, as_object, parse
-from kie_runway.setup.launch import COMMAND, Environment
+from kie_runway.setup.jsonc import Document, JsoncError, as_array, as_object, parse
+from kie_runway.setup.launch import FROM_A_CLONE, Environment
 from kie_runway.shown import escaped
 from kie_runway.terminal import Facts, open_console, refuse
 
 EXIT_DIFFERS = 1
 EXIT_UNUSABLE = 2
+_SHOWN_MEMBERS = ("type", "command")
 _SHOWN_VARIABLES = ("KIE_OUTPUT_DIR", "KIE_DAILY_CREDITS", "KIE_HOME")
 
 
@@ -86,20 +89,31 @@ def install(name: ClientName, wish: Wish, *, project: bool, print_only: bool, fo
     """
     Put the server into a client's configuration, and say what to do next.
 
+    An older entry of ours is brought up to date, and keeps what it has besides; `force` puts a
+    plain one in its place.
+
     Returns:
-        The exit code: 0; 1 when another entry of that name is there and `force` is not given;
-        2 when the file cannot be used or a key is missing (both said on stderr).
+        The exit code: 0; 1 when another program's entry of that name is there and `force` is not
+        given; 2 when the file cannot be used, a key is missing, or this program will be gone (all
+        said on stderr).
     """
     client = CLIENTS[name]
     try:
+        _require_to_stay()
         place = find_place(client, project=project)
         if print_only:
             return _print(place, wish)
         file, document = place.read()
-        key = _key(client, document) if client.key is None and not wish.sandbox else ""
         text = file.text
-        added = additions(client, Environment.here().launch(sandbox=wish.sandbox), wish, key)
         try:
+            key = _key(client, document) if client.key is None and not wish.sandbox else ""
+            added = additions(client, Environment.here().launch(sandbox=wish.sandbox), wish, key)
+            there = None if document is None else get(document, server_path(client))
+            old = None if there is None else there.value.plain
+            is_ours = starts_us(old)
+            if is_ours and not force:
+                server = renewed(old, added[0].value, is_sandbox=wish.sandbox)
+                added = [Addition(added[0].path, server), *added[1:]]
             for addition in added:
                 if not _is_asked_for_already(document, addition):
                     text = put(text, addition.path, addition.value)
@@ -107,23 +121,23 @@ def install(name: ClientName, wish: Wish, *, project: bool, print_only: bool, fo
             raise SetupError(_cannot_change(place.path, exc)) from exc
         if text == file.text:
             return _tell_that_it_is_there(place)
-        there = None if document is None else get(document, server_path(client))
-        if there is not None and there.value.plain != added[0].value and not force:
-            return _tell_that_it_differs(place, there.value.plain)
-        backup = file.replace(text, datetime.now(UTC), is_secret=bool(key))
+        if there is not None and old != added[0].value and not (is_ours or force):
+            return _tell_that_it_is_foreign(place, old, "replace")
+        is_secret = bool(key) or _holds_key(old)
+        backup = file.replace(text, datetime.now(UTC), is_secret=is_secret)
     except (SetupError, ConfigFileError) as exc:
         return refuse(str(exc), EXIT_UNUSABLE)
-    _tell_what_was_installed(place, document, added[0], backup, wish)
+    _tell_what_was_installed(place, document, old, added[0], backup, wish)
     return 0
 
 
-def uninstall(name: ClientName, *, project: bool) -> int:
+def uninstall(name: ClientName, *, project: bool, force: bool) -> int:
     """
     Take the server out of a client's configuration, and leave the rest as it is.
 
     Returns:
-        The exit code: 0, also when it was not there; 2 when the file cannot be used (said on
-        stderr).
+        The exit code: 0, also when it was not there; 1 when it is another program's entry of that
+        name and `force` is not given; 2 when the file cannot be used (both said on stderr).
     """
     client = CLIENTS[name]
     try:
@@ -135,12 +149,15 @@ def uninstall(name: ClientName, *, project: bool) -> int:
             facts.head("none", f"Nothing to do: {client.title} has no {SERVER_NAME}.")
             facts.tell("file", str(place.path), is_literal=True)
             return 0
+        old = there.value.plain
+        if not (starts_us(old) or force):
+            return _tell_that_it_is_foreign(place, old, "remove")
         try:
             text = _without_input(document, client)
             text = take(text, server_path(client))
         except JsoncError as exc:
             raise SetupError(_cannot_change(place.path, exc)) from exc
-        backup = file.replace(text, datetime.now(UTC))
+        backup = file.replace(text, datetime.now(UTC), is_secret=_holds_key(old))
     except (SetupError, ConfigFileError) as exc:
         return refuse(str(exc), EXIT_UNUSABLE)
     console = open_console()
@@ -150,10 +167,24 @@ def uninstall(name: ClientName, *, project: bool) -> int:
     if not text:
         facts.tell("", "It is gone, for nothing else was in it.")
     facts.tell("before", str(backup), is_literal=True)
-    if _holds_key(there.value.plain):
+    if _holds_key(old):
         facts.tell("", "That copy still holds your key: delete it once you need it no more.")
     facts.tell("now", f"Restart {client.title}.")
     return 0
+
+
+def _require_to_stay() -> None:
+    """
+    Refuse to be put into a file from an environment that uv or pipx will delete.
+
+    Raises:
+        SetupError: This is one.
+    """
+    if Environment.here().is_throw_away:
+        raise SetupError(
+            "This program runs in an environment that uv or pipx made for one run: a client would "
+            f"not find it tomorrow. {FROM_A_CLONE} Run install from there."
+        )
 
 
 def _cannot_change(path: Path, exc: JsoncError) -> str:
@@ -165,13 +196,15 @@ def _key(client: Client, document: Document | None) -> str:
     The key for a file that has to hold it: from the environment, the file itself, or the user.
 
     Raises:
+        JsoncError: What stands in the file for the server is no object.
         SetupError: There is none, or it is no key.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key and document is not None:
         there = get(document, (*server_path(client), "env", KEY_VARIABLE))
-        key = str(there.value.plain) if there is not None else ""
-    if not key:
+        if there is not None and isinstance(there.value.plain, str):
+            key = there.value.plain.strip()
+    if not key or _is_placeholder(key):
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise SetupError(
                 f"{client.title} needs the key in its file: run this in a terminal, which asks for "
@@ -229,26 +262,28 @@ def _tell_that_it_is_there(place: Place) -> int:
     return 0
 
 
-def _tell_that_it_differs(place: Place, there: object) -> int:
+def _tell_that_it_is_foreign(place: Place, there: object, what: str) -> int:
     text = json.dumps(_without_secrets(there), indent=2, ensure_ascii=False)
     sys.stderr.write(
         f"{escaped(str(place.path))} has another {SERVER_NAME} already:\n"
         + "".join(f"  {escaped(line)}\n" for line in text.splitlines())
-        + "Nothing was written. To replace it, add --force.\n"
+        + f"Nothing was written. To {what} it, add --force.\n"
     )
     return EXIT_DIFFERS
 
 
 def _without_secrets(server: object) -> object:
-    """An entry for the eye: variables that may be secret are masked."""
+    """An entry for the eye: what may be secret is masked, in arguments and headers as well."""
     members = as_object(server)
-    if not isinstance(server, dict):
-        return server
-    env = {
-        name: value if name in _SHOWN_VARIABLES or _is_placeholder(value) else MASK
-        for name, value in as_object(members.get("env")).items()
+    shown: dict[str, object] = {
+        name: value if name in _SHOWN_MEMBERS else MASK for name, value in members.items()
     }
-    return {**members, **({"env": env} if "env" in members else {})}
+    if env := as_object(members.get("env")):
+        shown["env"] = {
+            name: value if name in _SHOWN_VARIABLES or _is_placeholder(value) else MASK
+            for name, value in env.items()
+        }
+    return shown if isinstance(server, dict) else MASK
 
 
 def _is_placeholder(value: object) -> bool:
@@ -261,7 +296,12 @@ def _holds_key(server: object) -> bool:
 
 
 def _tell_what_was_installed(
-    place: Place, before: Document | None, server: Addition, backup: Path | None, wish: Wish
+    place: Place,
+    before: Document | None,
+    old: object,
+    server: Addition,
+    backup: Path | None,
+    wish: Wish,
 ) -> None:
     client = place.client
     facts = Facts(open_console())
@@ -269,9 +309,14 @@ def _tell_what_was_installed(
     facts.tell("file", str(place.path), is_literal=True)
     if backup is not None:
         facts.tell("before", str(backup), is_literal=True)
-    facts.tell(
-        "starts", " ".join((server.value["command"], *server.value["args"])), is_literal=True
-    )
+        if _holds_key(old):
+            facts.tell("", "That copy still holds your key: delete it once you need it no more.")
+    starts, started = _starts(server.value), _starts(old)
+    facts.tell("starts", starts, is_literal=True)
+    if starts_us(old):
+        if started != starts:
+            facts.tell("was", started, is_literal=True)
+        facts.tell("", "An older entry of ours was replaced; the copy has it.")
     facts.tell("key", _about_key(client, wish))
     if before is not None and before.first_extra is not None and not client.takes_comments:
         line, column = before.position(before.first_extra)
@@ -282,6 +327,12 @@ def _tell_what_was_installed(
         )
     facts.tell("now", client.restart)
     facts.tell("undo", _undo(place), is_literal=True)
+
+
+def _starts(server: object) -> str:
+    """What an entry starts, on one line."""
+    members = as_object(server)
+    return " ".join(map(str, (members.get("command", ""), *as_array(members.get("args")))))
 
 
 def _about_key(client: Client, wish: Wish) -> str:
@@ -301,5 +352,5 @@ def _about_key(client: Client, wish: Wish) -> str:
 
 
 def _undo(place: Place) -> str:
-    project = " --project" if place.project is not None else ""
-    return f"{COMMAND} uninstall {place.client.name}{project}"
+    project = ["--project"] if place.project is not None else []
+    return Environment.here().typed("uninstall", place.client.name, *project)

@@ -2,20 +2,26 @@
 
 import os
 import re
+import shlex
 import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import requires
+from importlib.util import find_spec
 from pathlib import Path
 
 COMMAND = "kie-runway-mcp"
+FROM_A_CLONE = f"In a clone, `make demo` installs it as .venv/bin/{COMMAND}."
 
 # Environments that uv and pipx make for one run, and delete when they like.
 _THROW_AWAY = re.compile(
     r"[/\\](archive|environments|builds)-v\d+[/\\]|[/\\]pipx[/\\](\.cache|Cache)[/\\]"
     r"|[/\\]\.cache[/\\]pipx[/\\]"
 )
+_EXTRA = re.compile(r"(?P<requirement>[^;]+);\s*extra == ['\"](?P<extra>[\w-]+)['\"]")
+_SAFE_WORD = re.compile(r"[\w.:\\/=-]+")  # for shells of Windows
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,37 @@ class Environment:
 
     def launch(self, *, sandbox: bool) -> Launch:
         """
-        How to start the server.
+        How to start the server: its command by the absolute path, or its interpreter.
 
-        The environment's own command by its absolute path, or its interpreter. From a throw-away
-        environment uvx, which makes one whenever it is needed.
+        Not for a client where the environment is a throw-away one: it will be gone.
         """
-        args = ["serve", "--sandbox"] if sandbox else ["serve"]
-        if self.is_throw_away:
-            wanted = ["--from", f"{COMMAND}[sandbox]", COMMAND] if sandbox else [COMMAND]
-            return Launch(self.which("uvx") or "uvx", [*wanted, *args])
-        suffix = ".exe" if os.name == "nt" else ""
-        script = Path(self.scripts, COMMAND + suffix)
-        if script.is_file():
-            return Launch(str(script), args)
-        return Launch(self.python, ["-m", "kie_runway", *args])
+        program, *before = self._program
+        return Launch(program, [*before, "serve", *(["--sandbox"] if sandbox else [])])
+
+    def typed(self, *arguments: str) -> str:
+        """A command of ours as it can be typed here: by its bare name where that starts us."""
+        program = self._program
+        found = self.which(COMMAND)
+        if found is not None and os.path.realpath(found) == os.path.realpath(program[0]):
+            program = [COMMAND]
+        return _in_shell([*program, *arguments])
+
+    def way_to_add(self, extra: str) -> str:
+        """The command that installs what an extra needs, here: this project is on no index."""
+        found = filter(None, map(_EXTRA.fullmatch, requires(COMMAND) or ()))
+        wanted = [it["requirement"].strip() for it in found if it["extra"] == extra]
+        if find_spec("pip"):
+            return _in_shell([self.python, "-m", "pip", "install", *wanted])
+        return _in_shell(["uv", "pip", "install", "--python", self.python, *wanted])
+
+    @property
+    def _program(self) -> Sequence[str]:
+        """What starts us."""
+        script = Path(self.scripts, COMMAND + (".exe" if os.name == "nt" else ""))
+        return [str(script)] if script.is_file() else [self.python, "-m", "kie_runway"]
+
+
+def _in_shell(words: Sequence[str]) -> str:
+    if os.name != "nt":
+        return shlex.join(words)
+    return " ".join(word if _SAFE_WORD.fullmatch(word) else f'"{word}"' for word in words)

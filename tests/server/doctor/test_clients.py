@@ -1,6 +1,7 @@
 """What is told of the clients on this machine."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ def write(name: ClientName, **servers: Any) -> Path:
 
 
 def look() -> Sequence[Finding]:
-    findings = check_clients(*look_around())
-    assert not [it for it in findings if KEY[:6] in it.says + it.cure]
+    findings = check_clients(look_around())
+    assert not [it for it in findings if KEY[:6] in it.says + it.cure + it.command]
     return findings
 
 
@@ -60,8 +61,8 @@ def test_clients_without_us_are_told_how_to_get_us() -> None:
     findings = look()
 
     assert told(findings) == [(title, OFF) for title in TITLES]
-    assert findings[3].cure.endswith("kie-runway-mcp install vscode")
-    assert stored_key(look_around()[0]) is None
+    assert findings[3].command.endswith("kie-runway-mcp install vscode")
+    assert stored_key(look_around()) is None
 
 
 @pytest.mark.parametrize("wish", [Wish(), Wish(sandbox=True)], ids=["key", "sandbox"])
@@ -81,6 +82,48 @@ def test_projects_are_looked_at_as_well() -> None:
     assert "(in .cursor/mcp.json)" in says[1]
 
 
+def test_in_the_home_directory_a_file_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    added(CURSOR)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for home in (tmp_path, tmp_path / "link"):
+        monkeypatch.chdir(home)
+
+        assert only("Cursor").state is OK
+
+
+def unpack(home: Path, folder: str, manifest: str) -> None:
+    """As Claude Desktop does it."""
+    application = Path(Machine.here().file_of(CLIENTS[DESKTOP])).parent
+    path = application / "Claude Extensions" / folder / "manifest.json"
+    assert path.is_relative_to(home)
+    path.parent.mkdir(parents=True)
+    path.write_text(manifest)
+
+
+def test_the_bundle_is_known_and_keeps_its_key(tmp_path: Path) -> None:
+    unpack(tmp_path, "a.broken.one", "{")
+    unpack(tmp_path, "ant.dir.other", '{"name": "other", "version": "7"}')
+    assert only("Claude Desktop").state is OFF
+    unpack(tmp_path, "local.mcpb.x", '{"name": "kie-runway-mcp", "version": "0.0.9"}')
+    kept = stored_key(look_around())
+
+    assert only("Claude Desktop") == Finding("Claude Desktop", OK, "has the bundle, version 0.0.9")
+    assert kept is not None
+    assert (kept.client, kept.key) == ("Claude Desktop", None)
+    write(CODE, **{"kie-runway": {"command": sys.executable, "env": {"KIE_HOME": "/elsewhere"}}})
+    assert told(look())[-1] == ("ledgers", WARNING)
+
+
+@pytest.mark.parametrize("key", ["${KIE_API_KEY}", "${KIE_API_KEY:-}", ""])
+def test_every_way_to_the_variable_is_known(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.delenv("KIE_API_KEY")
+    write(CODE, **{"kie-runway": {"command": sys.executable, "env": {"KIE_API_KEY": key}}})
+
+    assert only("Claude Code").state is WARNING
+
+
 def test_a_key_in_a_variable_that_is_not_set_is_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -98,7 +141,8 @@ def test_a_command_that_is_gone_is_told() -> None:
 
     assert finding.state is FAILED
     assert "/gone/bin/kie-runway-mcp, which is not there" in finding.says
-    assert finding.cure == "Run: kie-runway-mcp install cursor --force"
+    assert finding.cure == "Run:"
+    assert finding.command.endswith("kie-runway-mcp install cursor")
 
 
 def test_an_entry_under_another_name_is_known_by_its_command() -> None:
@@ -110,7 +154,7 @@ def test_an_entry_under_another_name_is_known_by_its_command() -> None:
     )
 
     assert only("Cursor").says.startswith("mine starts uvx-that-is-nowhere")
-    assert only("Cursor").cure == "Run: kie-runway-mcp install cursor --sandbox --force"
+    assert only("Cursor").command.endswith("kie-runway-mcp install cursor --sandbox --force")
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
@@ -183,9 +227,9 @@ def test_clients_on_different_ledgers_are_told() -> None:
 
 def test_the_key_that_a_client_keeps_is_found() -> None:
     added(VSCODE)
-    secret = stored_key(look_around()[0])
+    secret = stored_key(look_around())
     added(DESKTOP)
-    kept = stored_key(look_around()[0])
+    kept = stored_key(look_around())
 
     assert secret is not None
     assert (secret.client, secret.key) == ("VS Code", None)

@@ -118,6 +118,7 @@ def test_a_ledger_that_a_server_has_open_can_be_looked_into(desk: Desk, settings
 
     assert told(findings) == [("ledger", WARNING)]
     assert findings[0].says == "1 task, 1 of which may have been charged: their answers were lost"
+    assert findings[0].command.endswith("kie-runway-mcp tasks list --state unknown")
 
 
 def test_an_older_ledger_is_known_and_left_as_it_is(desk: Desk, settings: Settings) -> None:
@@ -170,4 +171,5 @@ def test_what_is_not_installed_is_offered(monkeypatch: pytest.MonkeyPatch) -> No
     findings = check_extras()
 
     assert told(findings) == [("contact sheets", OFF), ("sandbox", OFF)]
-    assert "kie-runway-mcp[media]" in findings[0].cure
+    assert " install 'av<" in findings[0].command
+    assert "kie-runway-mcp" not in findings[0].command.rpartition(" install ")[2]

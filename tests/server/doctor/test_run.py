@@ -45,6 +45,17 @@ def states(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
 
 
+def find(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
+    """Let the doctor find this, on nothing that says how wide it is or whether it has colours."""
+
+    async def examine(*, sandbox: bool) -> Sequence[Finding]:
+        return findings
+
+    monkeypatch.setattr("kie_runway.doctor.run.examine", examine)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_where_all_is_well_it_says_so(tmp_path: Path, kie: Standalone) -> None:
     done = run(tmp_path, **kie.env)
 
@@ -60,6 +71,7 @@ def test_the_sandbox_can_be_examined_without_a_key(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert states(done)["key"] == states(done)["KIE"] == "ok"
+    assert "the sandbox's own, which ends with it" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -75,12 +87,12 @@ def test_what_is_broken_comes_with_its_cure(tmp_path: Path) -> None:
 
 
 def test_a_wrong_key_is_told_and_never_shown(tmp_path: Path, kie: Standalone) -> None:
-    for arguments in ((), ("--json",)):
-        done = run(tmp_path, *arguments, **kie.env | {"KIE_API_KEY": KEY})
+    done = run(tmp_path, "--json", **kie.env | {"KIE_API_KEY": KEY})
 
-        assert done.returncode == 1
-        assert "is refused" in done.stdout
-        assert KEY[:6] not in done.stdout + done.stderr
+    assert done.returncode == 1
+    assert states(done)["key"] == "failed"
+    assert "is refused" in done.stdout
+    assert KEY[:6] not in done.stdout + done.stderr
 
 
 def test_wrong_settings_are_findings_too(tmp_path: Path) -> None:
@@ -101,35 +113,59 @@ def test_warnings_do_not_fail(tmp_path: Path, kie: Standalone) -> None:
     assert states(done)["uploads"] == "warning"
 
 
+@pytest.mark.parametrize("columns", [80, 50])
 def test_every_line_fits_the_terminal_and_carries_no_colour_into_a_pipe(
-    tmp_path: Path, kie: Standalone
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
 ) -> None:
-    for columns in ("80", "50"):
-        done = run(tmp_path, **kie.env | {"COLUMNS": columns, "KIE_CALLBACK_URL": NOWHERE})
-        long = [
-            line
-            for line in done.stdout.splitlines()
-            if cell_len(line) > int(columns) and str(tmp_path) not in line
-        ]
+    path = "/" + "p" * 200
+    words = " ".join(["映画", "word"] * 40)
+    find(monkeypatch, *(Finding("name", state, f"{words} {path}", words) for state in State))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    run_doctor(sandbox=False, as_json=False)
+    out = capsys.readouterr().out
+    lines = out.splitlines()
 
-        assert not COLOUR.search(done.stdout)
-        assert not long
-        assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
-
-
-def test_colours_can_be_had_and_refused(tmp_path: Path, kie: Standalone) -> None:
-    env = kie.env | {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
-    coloured, plain = run(tmp_path, **env), run(tmp_path, **env | {"NO_COLOR": "1"})
-
-    assert "\x1b[32m✓" in coloured.stdout
-    assert "\x1b[3" not in plain.stdout
-    assert _without_times(COLOUR.sub("", coloured.stdout)) == _without_times(
-        COLOUR.sub("", plain.stdout)
-    )
+    assert not COLOUR.search(out)
+    assert sum(line.strip() == path for line in lines) == len(State)
+    widest = max(cell_len(line) for line in lines if path not in line)
+    assert columns - cell_len(" word") < widest <= columns
+    assert not [line for line in lines if line != line.rstrip()]
 
 
-def _without_times(text: str) -> str:
-    return re.sub(r"\d+\.\d s", "", text)
+def test_a_command_can_be_copied_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "kie-runway-mcp " + "word " * 40 + "end"
+    find(monkeypatch, Finding("name", State.FAILED, "says", "Run:", command))
+    run_doctor(sandbox=False, as_json=False)
+    assert command in [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+    run_doctor(sandbox=False, as_json=True)
+    (check,) = json.loads(capsys.readouterr().out)["checks"]
+    assert check == {
+        "name": "name",
+        "state": "failed",
+        "says": "says",
+        "cure": "Run:",
+        "command": command,
+    }
+
+
+def test_colours_can_be_had_and_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find(monkeypatch, *(Finding("name", state, "says", "cure") for state in State))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    run_doctor(sandbox=False, as_json=False)
+    coloured = capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    run_doctor(sandbox=False, as_json=False)
+    plain = capsys.readouterr().out
+
+    assert "\x1b[32m✓" in coloured
+    assert "\x1b[3" not in plain
+    assert COLOUR.sub("", coloured) == COLOUR.sub("", plain)
 
 
 def test_where_only_ascii_can_be_written_the_marks_are_ascii(
@@ -159,10 +195,7 @@ def test_the_last_line_counts(
     code: int,
     summary: str,
 ) -> None:
-    async def examine(*, sandbox: bool) -> Sequence[Finding]:
-        return [Finding("name", state, "says\x1b[31m", "cure") for state in found]
-
-    monkeypatch.setattr("kie_runway.doctor.run.examine", examine)
+    find(monkeypatch, *(Finding("name", it, "says\x1b[31m", "cure", "x\x1b[31m") for it in found))
 
     assert run_doctor(sandbox=False, as_json=False) == code
     out = capsys.readouterr().out

@@ -64,8 +64,7 @@ def test_a_file_that_gets_a_secret_is_its_users_alone_from_then_on(path: Path) -
     backup = read_config(path).replace("secret", NOW, is_secret=True)
 
     assert backup is not None
-    assert mode(path) == 0o600
-    assert mode(backup) == 0o640  # nothing secret is in it
+    assert mode(path) == mode(backup) == 0o600
 
 
 def test_a_file_of_which_nothing_is_left_is_removed(path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.server.setup.schemas import MCP_SERVERS, VSCODE
 from kie_runway.settings import Settings
 from kie_runway.setup.clients import CLIENTS, ClientName
 from kie_runway.setup.edits import put
-from kie_runway.setup.entry import Wish, additions, cursor_links, vscode_links
+from kie_runway.setup.entry import Wish, additions, cursor_links, starts_us, vscode_links
 from kie_runway.setup.launch import Launch
 
 LAUNCH = Launch("/opt/kie/bin/kie-runway-mcp", ["serve"])
@@ -62,7 +62,7 @@ def test_vs_code_asks_for_the_key_and_hides_it() -> None:
 @pytest.mark.parametrize(
     ("name", "stands"),
     [
-        (ClientName.CLAUDE_CODE, "${KIE_API_KEY}"),
+        (ClientName.CLAUDE_CODE, "${KIE_API_KEY:-}"),
         (ClientName.CURSOR, "${env:KIE_API_KEY}"),
         (ClientName.VSCODE, "${input:kie-api-key}"),
         (ClientName.CLAUDE_DESKTOP, KEY),
@@ -83,6 +83,28 @@ def test_a_placeholder_that_nobody_filled_in_is_no_key(monkeypatch: pytest.Monke
         monkeypatch.setenv("KIE_API_KEY", client.key or "")
 
         assert Settings().api_key is None
+
+
+@pytest.mark.parametrize(
+    ("words", "is_ours"),
+    [
+        (["/opt/kie/bin/kie-runway-mcp"], True),
+        ([r"C:\kie\Scripts\kie-runway-mcp.exe", "serve"], True),
+        (["/usr/bin/python3", "-m", "kie_runway", "serve"], True),
+        (["/home/ana/.local/bin/uvx", "kie-runway-mcp"], True),
+        (["npx", "kie-runway-mcp"], False),
+        (["node", "/home/ana/kie-runway-mcp/index.js"], False),
+        (["python3", "kie_runway"], False),
+        (["uvx", "other"], False),
+    ],
+)
+def test_an_entry_of_ours_is_known_by_what_it_starts(words: list[str], is_ours: bool) -> None:
+    assert starts_us({"command": words[0], "args": words[1:]}) is is_ours
+
+
+@pytest.mark.parametrize("odd", [None, 1, [], {}, {"command": 1, "args": "x"}, {"url": "x"}])
+def test_an_odd_entry_is_not_ours(odd: object) -> None:
+    assert not starts_us(odd)
 
 
 @pytest.mark.parametrize("name", ClientName)

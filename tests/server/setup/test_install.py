@@ -47,8 +47,10 @@ class Desk:
         found = install(name, wish, project=project, print_only=print_only, force=force)
         return self._said(found, code)
 
-    def uninstall(self, name: ClientName, *, project: bool = False, code: int = 0) -> str:
-        return self._said(uninstall(name, project=project), code)
+    def uninstall(
+        self, name: ClientName, *, project: bool = False, force: bool = False, code: int = 0
+    ) -> str:
+        return self._said(uninstall(name, project=project, force=force), code)
 
     def server(self, name: ClientName) -> Mapping[str, Any]:
         """The entry in a client's file."""
@@ -103,7 +105,7 @@ def test_in_an_empty_home_it_comes_and_goes_without_a_trace(desk: Desk, name: Cl
 
     assert str(path) in said
     assert CLIENTS[name].title in said
-    assert f"kie-runway-mcp uninstall {name}" in said
+    assert f"kie-runway-mcp uninstall {name}\n" in said
     assert CLIENTS[name].restart.split()[0] in said
     assert desk.server(name)["command"] == str(Path(sys.executable).with_name("kie-runway-mcp"))
     assert list(files(desk.home)) == [str(path.relative_to(desk.home))]
@@ -187,6 +189,55 @@ def test_another_entry_is_shown_and_replaced_only_by_force(desk: Desk, name: Cli
     assert desk.server(name)["command"] != "old"
     (backup,) = path.parent.glob("*.bak")
     assert json.loads(backup.read_bytes()) == {servers: {"kie-runway": old}}
+
+
+@pytest.mark.parametrize("name", ClientName)
+def test_after_a_trial_the_real_one_takes_its_place(desk: Desk, name: ClientName) -> None:
+    desk.install(name, Wish(sandbox=True, daily_credits=5))
+    said = desk.install(name)
+    own = str(Path(sys.executable).with_name("kie-runway-mcp"))
+
+    assert f"was     {own} serve --sandbox" in said
+    assert "older entry of ours was replaced" in said
+    assert desk.server(name)["args"] == ["serve"]
+    assert set(desk.server(name)["env"]) == {"KIE_API_KEY", "KIE_DAILY_CREDITS"}
+    (backup,) = desk.path(name).parent.glob("*.bak")
+    assert "--sandbox" in backup.read_text()
+
+
+def test_going_back_to_the_sandbox_takes_the_key_out(desk: Desk) -> None:
+    desk.install(DESKTOP)
+    said = desk.install(DESKTOP, Wish(sandbox=True))
+
+    assert "env" not in desk.server(DESKTOP)
+    assert "still holds your key" in said
+
+
+def test_an_older_entry_of_ours_keeps_what_the_user_gave_it(desk: Desk) -> None:
+    env = {"KIE_HOME": "/h", "KIE_DAILY_CREDITS": "5", "KIE_API_KEY": "${KIE_API_KEY}"}
+    old = {"command": "/old/kie-runway-mcp", "timeout": 120, "env": env}
+    desk.write(CODE, json.dumps({"mcpServers": {"kie-runway": old}}))
+    desk.install(CODE)
+    server = desk.server(CODE)
+
+    assert server["timeout"] == 120
+    assert server["command"] != old["command"]
+    assert server["env"] == env | {"KIE_API_KEY": "${KIE_API_KEY:-}"}
+    assert "already" in desk.install(CODE)
+    desk.install(CODE, force=True)
+    assert desk.server(CODE)["env"] == {"KIE_API_KEY": "${KIE_API_KEY:-}"}
+
+
+@pytest.mark.parametrize("print_only", [False, True])
+def test_an_environment_that_will_be_gone_is_put_into_no_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, print_only: bool
+) -> None:
+    monkeypatch.setattr(sys, "prefix", "/home/ana/.cache/uv/archive-v0/Zk3_9")
+    said = desk.install(CURSOR, print_only=print_only, code=2)
+
+    assert "make demo" in said
+    assert ".venv/bin/kie-runway-mcp" in said
+    assert files(desk.home) == {}
 
 
 @pytest.mark.parametrize("name", ClientName)
@@ -358,3 +409,40 @@ def test_a_name_with_control_characters_does_not_reach_the_terminal(
     for said in (desk.install(CURSOR, project=True), desk.uninstall(CURSOR, project=True)):
         assert "\x1b" not in said
         assert "\\u001b[31mred" in said
+
+
+@pytest.mark.parametrize("name", ClientName)
+def test_another_programs_entry_stays_and_its_secrets_are_not_shown(
+    desk: Desk, name: ClientName
+) -> None:
+    servers = CLIENTS[name].servers
+    foreign = {"url": "https://u:pw-9f3a@x.example", "headers": {"Authorization": "Bearer tok-77"}}
+    before = json.dumps({servers: {"kie-runway": foreign | {"args": ["--key", "sk-5150"]}}})
+    path = desk.write(name, before)
+    said = desk.uninstall(name, code=1) + desk.install(name, code=1)
+
+    assert path.read_text() == before
+    assert "--force" in said
+    assert not any(secret in said for secret in ("pw-9f3a", "tok-77", "sk-5150"))
+    assert "no longer" in desk.uninstall(name, force=True)
+
+
+@pytest.mark.parametrize("env", ['{"KIE_API_KEY": null}', '{"KIE_API_KEY": "${user_config.k}"}'])
+def test_what_is_no_key_is_not_taken_for_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, env: str
+) -> None:
+    monkeypatch.delenv("KIE_API_KEY")
+    before = f'{{"mcpServers": {{"kie-runway": {{"command": "kie-runway-mcp", "env": {env}}}}}}}'
+    path = desk.write(DESKTOP, before)
+
+    assert "needs the key" in desk.install(DESKTOP, code=2)
+    assert path.read_text() == before
+
+
+def test_an_entry_that_is_no_object_is_refused_by_its_place(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KIE_API_KEY")
+    desk.write(DESKTOP, '{"mcpServers": {"kie-runway": {"env": []}}}')
+
+    assert "line 1, column" in desk.install(DESKTOP, code=2)
