@@ -112,7 +112,7 @@ class _Demo:
             bar = progress.add_task(task["state"], total=None)
 
             async def show(waited_s: float, total: float | None, state: str | None) -> None:
-                progress.update(bar, description=state or "")
+                progress.update(bar, description="saving" if state == "success" else state or "")
 
             arguments = {"task_id": task["task_id"], "wait_seconds": WAIT_S}
             while task["state"] not in ("success", "fail", "rejected", "expired"):

@@ -34,6 +34,7 @@ KieRunwayError
     ├── GenerationFailedError  408, 501 on a look-up: the task is over
     ├── UnavailableError     a look-up got no usable answer; asking again is free
     └── OutcomeUnknownError  a paid request left and its outcome is unknown
+        └── UncertainTaskError  the same of an earlier one, whose video a call would need
 
 Codes are those of the wire contract, section 2. Every class says for a caller what to
 do (`retry`), whether the failed call may have been billed (`charged`), and has a stable
@@ -367,7 +368,7 @@ class OutcomeUnknownError(KieError):
 
     code = "outcome_unknown"
     retry = "never"
-    charged = "unknown"
+    charged: ClassVar[Charged] = "unknown"
 
     def __init__(
         self,
@@ -380,6 +381,12 @@ class OutcomeUnknownError(KieError):
     ) -> None:
         super().__init__(reason, message=message, http_status=http_status, body_code=body_code)
         self.request_id = request_id
+
+
+class UncertainTaskError(OutcomeUnknownError):
+    """A call needs the video of a task of which nobody knows whether it exists; it sent nothing."""
+
+    charged: ClassVar[Charged] = "no"
 
 
 def full_minute(at: datetime) -> datetime:

@@ -34,8 +34,8 @@ def remedy(exc: KieRunwayError, *, spends: bool) -> str:
     match exc:
         case RequestConflictError():
             return (
-                "Call get_task with this request_id for that task. Only if they agree to pay for "
-                "another, start it with a new request_id."
+                "Tell the user. Call get_task with this request_id for that task. Only if they "
+                "agree to pay for another, start it with a new request_id."
             )
         case NotFinishedError():
             return f"Call {exc.look}. Once it is a success, {repeat}."

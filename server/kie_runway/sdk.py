@@ -299,7 +299,9 @@ def _slim_keyword(name: str, value: JsonValue, defs: Mapping[str, JsonValue]) ->
 def error_result(exc: KieRunwayError, *, spends: bool) -> t.CallToolResult:
     """A failure of a tool that `spends` or does not, as an agent sees it: why, and what to do."""
     error, next_step = ErrorInfo.of(exc), remedy(exc, spends=spends)
-    said = (exc.reason, _BILLING[exc.charged], error.quotation, next_step)
+    if not spends:  # whatever the task cost that it is about
+        error = error.model_copy(update={"charged": "no"})
+    said = (error.reason, _BILLING[error.charged], error.quotation, next_step)
     return t.CallToolResult(
         is_error=True,
         content=[t.TextContent(text=" ".join(filter(None, said)))],

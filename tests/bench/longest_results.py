@@ -26,7 +26,7 @@ from kie_runway.ledger.records import Entry
 from kie_runway.models import ErrorInfo, TaskKind, TaskState
 from kie_runway.settings import Settings
 from kie_runway.values import MESSAGE_MAX_CHARS
-from kie_runway_tools.results import brief, describe, headline
+from kie_runway_tools.described import brief, describe, headline
 
 RESULT_TARGET = 160
 NOW = datetime(2026, 11, 21, 13, 28, 42, tzinfo=UTC)

@@ -18,9 +18,9 @@ SPEED = 60
 def _unpacked(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """In a folder as people have them."""
     if not BUNDLE.exists():
-        pytest.skip("needs the bundle: make bundle")
+        pytest.fail("needs the bundle: make bundle")
     if not (BIN / "mcpb").exists():
-        pytest.skip(MISSING)
+        pytest.fail(MISSING)
     node = str(BIN / "node")
     machine = tmp_path_factory.mktemp("Zoë's machine 映画 ")
     folder = machine / "Claude Extensions" / "KIE Runway (1)"

@@ -21,7 +21,7 @@ from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 from kie_runway_sandbox.log import LogEntry
-from kie_runway_tools.results import describe
+from kie_runway_tools.described import describe
 
 WITHIN_S = 20.0  # real seconds; nothing waits this long unless it is broken
 IDLE_TURNS = 30  # of the event loop without work, until an app counts as idle

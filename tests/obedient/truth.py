@@ -21,7 +21,7 @@ def assert_ends(
     assert task["state"] == state, task
     assert world.charges == charges
     assert charges <= unasked + agent.user.agreed
-    assert any(f": {state}." in told for told in agent.user.told[-1:]), agent.user.told
+    assert any(f": {state}" in told for told in agent.user.told[-1:]), agent.user.told
     match task["charged"]:
         case "no":
             assert charges < unasked + agent.user.agreed

@@ -9,9 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -21,6 +20,7 @@ from tests.bundle.desktop import UV_CACHE, package_index
 from tests.docs.commands import PROGRAM
 from tests.docs.pages import ROOT
 from tests.hosting import free_port
+from tests.journeys.processes import await_line
 from tests.wire import INITIALIZE, WITHIN_S
 
 from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
@@ -33,6 +33,8 @@ KEPT = ("LANG", "TERM", "SSL_CERT_FILE", "PIP_CERT")
 STAMPS = (".installed", ".tested")
 DEFAULT_PORTS = {"sandbox": "8765", "serve": "8000"}
 ASKED = {"sandbox": "/openapi.yaml", "serve": "/health"}
+LISTENS = r'(?:KIE sandbox: |"url": ")(http://[^/\s]+)'
+ANSWERS = r'(\{.*"serverInfo".*)\n'
 _PORT = re.compile(r"(?:--port |--callbacks-port |127\.0\.0\.1:)(\d{4,5})\b")
 
 
@@ -80,8 +82,7 @@ class Workshop:
         """
         command = self._with_free_ports(command)
         if _serves(command):
-            log = self._scratch / "server.log"
-            server = self._servers.enter_context(_Server(command, self._where, self._env, log))
+            server = self._servers.enter_context(_Server(command, self._where, self._env))
             return server.ask()
         state = self._scratch / "state"
         script = f"{command}\n{{ pwd && env -0; }} > {shlex.quote(str(state))}"
@@ -106,18 +107,17 @@ class Workshop:
 class _Server:
     """One of our servers, started as a page says, asked once, and ended."""
 
-    def __init__(self, command: str, where: Path, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: str, where: Path, env: Mapping[str, str]) -> None:
         self._command = command
-        self._log = log
-        with log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                ("bash", "-euo", "pipefail", "-c", f"exec {command}"),
-                cwd=where,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-            )
+        self._process = subprocess.Popen(
+            ("bash", "-euo", "pipefail", "-c", f"exec {command}"),
+            cwd=where,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -132,30 +132,22 @@ class _Server:
 
     def ask(self) -> str:
         """Its answer; it must be alive to give one."""
-        return self._ask_over_http() if _listens(self._command) else self._ask_over_stdio()
-
-    def _ask_over_http(self) -> str:
-        words = shlex.split(self._command)
-        url = f"http://127.0.0.1:{words[words.index('--port') + 1]}{ASKED[words[1]]}"
-        deadline = time.monotonic() + WITHIN_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(httpx.TransportError):
-                return httpx.get(url, timeout=WITHIN_S).raise_for_status().text
-        raise AssertionError(self._failure())
+        if not _listens(self._command):
+            return self._ask_over_stdio()
+        url = self._await(LISTENS) + ASKED[shlex.split(self._command)[1]]
+        return httpx.get(url, timeout=WITHIN_S).raise_for_status().text
 
     def _ask_over_stdio(self) -> str:
         message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline().decode()
-        assert answer, self._failure()
-        return answer
+        return self._await(ANSWERS)
 
-    def _failure(self) -> str:
-        log = self._log.read_text(encoding="utf-8", errors="replace")
-        return f"`{self._command}` does not answer:\n{log}"
+    def _await(self, pattern: str) -> str:
+        try:
+            return await_line(self._process.stdout, pattern)
+        except AssertionError as exc:
+            raise AssertionError(f"`{self._command}` does not answer") from exc
 
 
 def _run(script: str, where: Path, env: Mapping[str, str]) -> str:

@@ -126,7 +126,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def terminal(columns: int, *arguments: str, **env: str) -> list[str]:
     """The lines that the command writes to a terminal of that size."""
-    return on_terminal(columns, *COMMAND, "tasks", *arguments, **env).splitlines()
+    return on_terminal(columns, *COMMAND, "tasks", *arguments, **env).stdout.splitlines()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -560,8 +560,14 @@ def test_a_story_that_is_piped_keeps_its_lines_whole(desk: Desk) -> None:
     assert f"prompt            {prompt}\n" in run("show", "one", COLUMNS="20", TERM="dumb").stdout
 
 
-@pytest.mark.parametrize("columns", [40, 80, 120])
-@pytest.mark.parametrize("env", [{"TERM": "xterm-256color"}, {"TERM": "dumb"}, {"NO_COLOR": "1"}])
+@pytest.mark.parametrize(
+    ("columns", "env"),
+    [
+        *((columns, {"TERM": "xterm-256color"}) for columns in (40, 80, 120)),
+        (80, {"TERM": "dumb"}),
+        (80, {"NO_COLOR": "1"}),
+    ],
+)
 def test_a_terminal_of_any_width_is_not_overrun_and_ids_stay_whole(
     desk: Desk, columns: int, env: dict[str, str]
 ) -> None:

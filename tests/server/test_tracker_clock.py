@@ -25,7 +25,7 @@ from kie_runway.models import GenerateRequest, TaskKind, TaskState
 from kie_runway.pace import JITTER, STUCK_AFTER_S, STUCK_EVERY_S, UNWATCHED_CEILING_S, Pace
 from kie_runway.tracker import SWEEP_EVERY_S
 from kie_runway_sandbox import Sandbox
-from kie_runway_tools.results import describe
+from kie_runway_tools.described import describe
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,7 @@ from mcp.server.mcpserver import Context, Resolve
 from pydantic import Field
 
 from kie_runway.app import Services
-from kie_runway.errors import BadInputError, ExpiredError
-from kie_runway.ledger.records import Entry
+from kie_runway.errors import BadInputError
 from kie_runway.models import ExtendRequest, Prompt, Quality, TaskKind, TaskState
 from kie_runway_tools.approval import Answer, asking
 from kie_runway_tools.arguments import (
@@ -18,7 +17,7 @@ from kie_runway_tools.arguments import (
     WatermarkArgument,
 )
 from kie_runway_tools.calling import app_of
-from kie_runway_tools.finished import finished
+from kie_runway_tools.finished import check_extendable, finished
 from kie_runway_tools.ordering import Order
 from kie_runway_tools.results import TaskResult
 from kie_runway_tools.starting import start
@@ -32,7 +31,9 @@ async def _order(
     check_extendable(parent)
     parent = await finished(app, parent)
     if parent.state is TaskState.EXPIRED:
-        raise ExpiredError("KIE has deleted this video and can no longer extend it.")
+        raise BadInputError(
+            "`task_id` names a video that KIE has deleted; only its saved file is left."
+        )
     assert parent.task_id is not None  # every finished task has one
     request = ExtendRequest(
         task_id=parent.task_id, prompt=prompt, quality=quality, watermark=watermark
@@ -54,16 +55,3 @@ async def extend_video(
     """Make the continuation of a finished 720p generate_video or extend_video task. Paid: about
     12 to 30 credits. Then call get_task until it ends."""
     return await start(ctx, order, answer, request_id, confirm)
-
-
-def check_extendable(parent: Entry) -> None:
-    """
-    Refuse what KIE cannot extend: it would notice only after charging.
-
-    Raises:
-        BadInputError: Names the argument and the rule.
-    """
-    if parent.kind is TaskKind.ALEPH:
-        raise BadInputError("`task_id` names an Aleph task; KIE extends only Runway generations.")
-    if parent.arguments.get("quality") == "1080p":
-        raise BadInputError("`task_id` names a 1080p video; KIE extends 720p videos only.")

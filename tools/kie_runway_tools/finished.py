@@ -1,9 +1,9 @@
 """What the tools that need a finished video do alike."""
 
 from kie_runway.app import App
-from kie_runway.errors import BadInputError, ExpiredError, NotFinishedError, OutcomeUnknownError
+from kie_runway.errors import BadInputError, ExpiredError, NotFinishedError, UncertainTaskError
 from kie_runway.ledger.records import Entry
-from kie_runway.models import TaskState
+from kie_runway.models import TaskKind, TaskState
 from kie_runway_tools.next_step import how_to_look
 
 
@@ -15,7 +15,7 @@ async def finished(app: App, entry: Entry) -> Entry:
         NotFinishedError: There is no video yet.
         BadInputError: The task ended without one.
         ExpiredError: KIE has deleted it, and it was not saved.
-        OutcomeUnknownError: Nobody knows whether the task exists.
+        UncertainTaskError: Nobody knows whether the task exists.
     """
     if entry.state.may_move:
         entry = (await app.tracker.wait(entry, 0)).entry
@@ -28,10 +28,23 @@ async def finished(app: App, entry: Entry) -> Entry:
         case TaskState.FAIL | TaskState.REJECTED:
             raise BadInputError(f"`task_id` names a task that ended as {entry.state}: no video.")
         case TaskState.UNKNOWN:
-            raise OutcomeUnknownError(
+            raise UncertainTaskError(
                 "Whether this video exists is unknown.", request_id=entry.request_id
             )
         case TaskState.EXPIRED if entry.file is None:
             raise ExpiredError("KIE has deleted this video.")
         case _:
             return entry
+
+
+def check_extendable(parent: Entry) -> None:
+    """
+    Refuse what KIE cannot extend: it would notice only after charging.
+
+    Raises:
+        BadInputError: Names the argument and the rule.
+    """
+    if parent.kind is TaskKind.ALEPH:
+        raise BadInputError("`task_id` names an Aleph task; KIE extends only Runway generations.")
+    if parent.arguments.get("quality") == "1080p":
+        raise BadInputError("`task_id` names a 1080p video; KIE extends 720p videos only.")

@@ -13,7 +13,7 @@ from kie_runway.ledger.records import Entry
 from kie_runway.models import Task, TaskState
 from kie_runway_tools.calling import app_of
 from kie_runway_tools.card_host import audience_of
-from kie_runway_tools.results import describe, headline, summary
+from kie_runway_tools.described import describe, headline, summary
 
 NEEDS_CARE = (TaskState.QUEUED, TaskState.UNKNOWN)  # a model may be about to start it again
 ROW_NUMBER_MAX_DIGITS = 18  # the ledger's numbers have 64 bits

@@ -9,10 +9,10 @@ from kie_runway.app import App, Services
 from kie_runway.errors import DownloadError, NotInstalledError, UnknownTaskError
 from kie_runway.ledger.records import Entry
 from kie_runway.models import RECENT_TASKS, TaskState
+from kie_runway_tools.described import describe
 from kie_runway_tools.finished import finished
 from kie_runway_tools.list_tasks import page
 from kie_runway_tools.pictures import SHEET_TYPE
-from kie_runway_tools.results import describe
 
 JSON = "application/json"
 ANY_ID = ResourceSecurity(exempt_params={"id"})  # an id names no file
