@@ -40,7 +40,9 @@ IMPORTS: dict[str, set[str]] = {
     "cli": {"commands", "serving"},
     "client": {"answers", "errors", "exchange", "models", "redaction", "values", "wire"},
     "clock": set(),
-    "commands": {"demo", "models", "serving", "settings", "setup.commands", "task_report"},
+    "commands": {
+        *("demo", "doctor.run", "models", "serving", "settings", "setup.commands", "task_report")
+    },
     "confirming": {
         *("client", "clock", "errors", "ledger.base", "ledger.records", "models", "pace"),
         *("tracker", "updates"),
@@ -133,9 +135,7 @@ IMPORTS: dict[str, set[str]] = {
     "settings": set(),
     "setup.__init__": set(),
     "setup.clients": set(),
-    "setup.commands": {
-        *("doctor.run", "serving", "setup.clients", "setup.entry", "setup.install"),
-    },
+    "setup.commands": {"serving", "setup.clients", "setup.entry", "setup.install"},
     "setup.config_file": set(),
     "setup.edits": {"setup.jsonc"},
     "setup.entry": {"setup.clients", "setup.edits", "setup.jsonc", "setup.launch"},

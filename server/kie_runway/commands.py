@@ -38,6 +38,7 @@ def build_commands() -> typer.Typer:
     tasks.command("show")(show_task)
     app.add_typer(tasks, name="tasks")
     add_commands(app)
+    app.command()(doctor)
     return app
 
 
@@ -143,6 +144,20 @@ def show_task(
     from kie_runway.task_report import show_task
 
     raise typer.Exit(show_task(_settings().ledger_path, any_id, as_json=as_json))
+
+
+def doctor(
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Check against the free stand-in for KIE.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Check key, KIE, directories, callbacks and clients; says how to mend what is wrong. Free."""
+    if sandbox:
+        _require_sandbox()
+    from kie_runway.doctor.run import run_doctor
+
+    raise typer.Exit(run_doctor(sandbox=sandbox, as_json=as_json))
 
 
 def _settings() -> Settings:

@@ -14,7 +14,6 @@ from kie_runway.models import (
     AlephRequest,
     ExtendRequest,
     PaidRequest,
-    TaskKind,
     TaskState,
     request_of,
 )
@@ -22,15 +21,11 @@ from kie_runway.prices import estimate_credits
 from kie_runway_tools.card_host import CARD_KEY
 from kie_runway_tools.described import describe
 from kie_runway_tools.finished import check_extendable
+from kie_runway_tools.next_step import START_TOOLS
 
 log = logging.getLogger(__name__)
 
 MEDIA_KEPT: Final = timedelta(hours=24)  # uploads may be gone by then, and KIE notices too late
-_TOOLS: Final = {
-    TaskKind.GENERATE: "generate_video",
-    TaskKind.EXTEND: "extend_video",
-    TaskKind.ALEPH: "aleph_generate",
-}
 _SHOWN: Final = ("duration", "quality", "aspect_ratio")
 _EXTENSION: Final = ExtendRequest(task_id="-", prompt="-")
 
@@ -106,7 +101,7 @@ def _again(app: App, entry: Entry) -> dict[str, Any] | None:
     if has_media and app.clock.now() - entry.created_at > MEDIA_KEPT:
         return None
     return {
-        "tool": _TOOLS[entry.kind],
+        "tool": START_TOOLS[entry.kind],
         "arguments": _arguments(request),
         "credits": estimate_credits(request),
     }

@@ -14,9 +14,9 @@ from kie_runway.ledger.records import Entry
 from kie_runway.models import TaskState
 from kie_runway.task_extension import TaskExtension, TaskStatus, declares_tasks
 from kie_runway_tools.card_host import Audience, is_by_card
+from kie_runway_tools.next_step import START_TOOLS
 from kie_runway_tools.results import task_result
 
-PAID_TOOLS = frozenset({"generate_video", "extend_video", "aleph_generate"})
 QUEUED_MAX: Final = timedelta(minutes=15)  # by then whoever wanted to send it is gone
 
 
@@ -39,7 +39,7 @@ class LedgerTasks(TaskExtension):
         call_next: CallNext,
     ) -> HandlerResult:
         result = await call_next(ctx)
-        if params.name not in PAID_TOOLS or not declares_tasks(ctx):
+        if params.name not in START_TOOLS.values() or not declares_tasks(ctx):
             return result
         if is_by_card(params.meta):  # it follows its tasks itself
             return result

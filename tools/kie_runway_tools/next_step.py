@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from kie_runway.errors import StuckError
 from kie_runway.ledger.records import Entry
@@ -10,6 +10,13 @@ from kie_runway.models import PROBABLY_NOT_CREATED, ErrorInfo, TaskKind, TaskSta
 from kie_runway.settings import Settings
 
 _WORD = re.compile(r"[a-z_]{1,20}")
+
+
+START_TOOLS: Final = {
+    TaskKind.GENERATE: "generate_video",
+    TaskKind.EXTEND: "extend_video",
+    TaskKind.ALEPH: "aleph_generate",
+}
 
 
 def follow_up(kind: TaskKind) -> str:

@@ -1,4 +1,4 @@
-"""The commands that set the server up: install, uninstall, doctor."""
+"""The commands that put the server into clients, and take it out again."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,6 @@ def add_commands(app: typer.Typer) -> None:
     """Add them to the program."""
     app.command()(install)
     app.command()(uninstall)
-    app.command()(doctor)
 
 
 def install(
@@ -50,8 +49,9 @@ def install(
     from kie_runway.setup.entry import Wish
     from kie_runway.setup.install import install
 
-    if sandbox:
-        _require_sandbox()
+    if sandbox and (missing := serving.missing_for_sandbox()):
+        typer.echo(missing, err=True)
+        raise typer.Exit(serving.EXIT_USAGE)
     if daily_credits is not None and not math.isfinite(daily_credits):
         raise typer.BadParameter("must be a number", param_hint="--daily-credits")
     directory = None if output_dir is None else str(output_dir.expanduser().absolute())
@@ -72,23 +72,3 @@ def uninstall(
     from kie_runway.setup.install import uninstall
 
     raise typer.Exit(uninstall(client, project=project, force=force))
-
-
-def doctor(
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Check against the free stand-in for KIE.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Check key, KIE, directories, callbacks and clients; says how to mend what is wrong. Free."""
-    if sandbox:
-        _require_sandbox()
-    from kie_runway.doctor.run import run_doctor
-
-    raise typer.Exit(run_doctor(sandbox=sandbox, as_json=as_json))
-
-
-def _require_sandbox() -> None:
-    if missing := serving.missing_for_sandbox():
-        typer.echo(missing, err=True)
-        raise typer.Exit(serving.EXIT_USAGE)
