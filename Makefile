@@ -36,7 +36,7 @@ conformance: $(VENV)/.tested $(NODE_TOOLS)/.installed
 
 # The whole journey through the TypeScript SDK's client and the Inspector.
 journeys: $(VENV)/.tested $(NODE_TOOLS)/.installed
-	$(BIN)/python -m pytest tests/journeys
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/journeys
 
 # The card in a real Chromium, in a host page around the official AppBridge. With UPDATE_IMAGES=1
 # the pictures in docs/images/ are taken anew; otherwise they have to be today's.
