@@ -155,6 +155,7 @@ class OverBudgetError(KieRunwayError):
 
     Attributes:
         room_at: When there is room for it, if nothing else is spent meanwhile; None: never.
+        room_from: The same for people: the first whole minute of UTC; empty: never.
     """
 
     code = "over_budget"
@@ -164,16 +165,17 @@ class OverBudgetError(KieRunwayError):
         self, credits: float, *, spent: float, daily_credits: float, room_at: datetime | None
     ) -> None:
         cost, cap = f"This video would cost about {credits:,.10g} credits", f"{daily_credits:,.10g}"
-        if room_at is None:
+        room_from = "" if room_at is None else f"{_full_minute(room_at):%Y-%m-%d %H:%M} UTC"
+        if not room_from:
             words = f"{cost}, more than the {cap} a day that KIE_DAILY_CREDITS allows."
         else:
-            at = full_minute(room_at)
             words = (
                 f"{cost}; {spent:,.10g} of the {cap} a day (KIE_DAILY_CREDITS) were spent in the "
-                f"last 24 hours. There is room for it from {at:%Y-%m-%d %H:%M} UTC."
+                f"last 24 hours. There is room for it from {room_from}."
             )
         super().__init__(words)
         self.room_at = room_at
+        self.room_from = room_from
 
 
 class DeclinedError(KieRunwayError):
@@ -389,7 +391,7 @@ class UncertainTaskError(OutcomeUnknownError):
     charged: ClassVar[Charged] = "no"
 
 
-def full_minute(at: datetime) -> datetime:
+def _full_minute(at: datetime) -> datetime:
     """The first minute, to be told by hours and minutes, that does not begin before then."""
     return (at + timedelta(seconds=59, microseconds=999_999)).replace(second=0, microsecond=0)
 

@@ -15,7 +15,6 @@ from kie_runway.errors import (
     RateLimitedError,
     RequestConflictError,
     UnknownTaskError,
-    full_minute,
 )
 
 LATER_S = 60
@@ -47,8 +46,8 @@ def remedy(exc: KieRunwayError, *, spends: bool) -> str:
             return "Tell the user: only a new, paid video can replace it."
         case DeclinedError():
             return f"Tell the user. Only if they want it after all, {repeat}."
-        case OverBudgetError() if exc.room_at:
-            return f"Tell the user. After {full_minute(exc.room_at):%Y-%m-%d %H:%M} UTC, {repeat}."
+        case OverBudgetError() if exc.room_from:
+            return f"Tell the user. After {exc.room_from}, {repeat}."
         case LedgerError() if spends:
             return f"Tell the user. Once mended, call list_tasks. If it is not there, {repeat}."
         case RateLimitedError(retry_after_s=seconds):

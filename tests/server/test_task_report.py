@@ -423,8 +423,8 @@ def test_a_server_that_starts_meanwhile_is_noticed(
     copy = import_module("kie_runway.ledger.snapshot")._copy
     with closing(sqlite3.connect(desk.path)) as server:
 
-        def copy_then_start(path: Path, *rest: Any) -> None:
-            copy(path, *rest)
+        def copy_then_start(path: Path, to: Path, *, log: bool) -> None:
+            copy(path, to, log=log)
             server.execute("UPDATE entries SET request_id = 'two'")
             server.commit()
 
@@ -458,10 +458,11 @@ def newer_ledger(path: Path) -> None:
     ("spoil", "reason"),
     [
         (some_file, "not a database"),
-        (Path.mkdir, "Is a directory"),
+        (Path.mkdir, "no regular file"),
+        (os.mkfifo, "no regular file"),
         (newer_ledger, "newer version; upgrade first"),
     ],
-    ids=["other file", "directory", "newer"],
+    ids=["other file", "directory", "fifo", "newer"],
 )
 def test_a_ledger_that_cannot_be_read_is_named_with_the_reason(
     desk: Desk, spoil: Callable[[Path], object], reason: str

@@ -14,8 +14,17 @@ from kie_runway.doctor.finding import Finding, failed, off, ok, warning
 from kie_runway.doctor.kie import StoredKey
 from kie_runway.setup.clients import CLAUDE_DESKTOP, CLIENTS, VSCODE, Client, Machine
 from kie_runway.setup.config_file import ConfigFileError, read_config
-from kie_runway.setup.entry import INPUT_ID, KEY_VARIABLE, SERVER_NAME, starts_us, uses_input
-from kie_runway.setup.jsonc import JsoncError, as_array, as_object, parse
+from kie_runway.setup.entry import (
+    INPUT_ID,
+    KEY_VARIABLE,
+    SERVER_NAME,
+    is_placeholder,
+    key_here,
+    key_in,
+    starts_us,
+    uses_input,
+)
+from kie_runway.setup.jsonc import JsoncError, as_array, as_object, is_blank, parse
 from kie_runway.setup.launch import COMMAND, Environment
 
 _WHERE_LEDGERS_ARE = ("KIE_HOME", "KIE_DATABASE_URL")
@@ -95,13 +104,13 @@ def look_around() -> Surroundings:
 
 
 def stored_key(around: Surroundings) -> StoredKey | None:
-    """A key that a client keeps, best one that can be read; None if none keeps one."""
+    """A key that a client keeps, preferably one that can be read; None if none keeps one."""
     secret = None if around.bundle is None else StoredKey(CLAUDE_DESKTOP.title, None)
     for entry in around.entries:
-        key = str(entry.env.get(KEY_VARIABLE, ""))
+        key = key_in(entry.env)
         if entry.is_sandbox or not key:
             continue
-        if not key.startswith("${"):
+        if not is_placeholder(key):
             return StoredKey(entry.client.title, SecretStr(key))
         if entry.client is VSCODE:
             secret = StoredKey(entry.client.title, None)
@@ -143,7 +152,7 @@ def _entries(client: Client, path: Path) -> Iterator[Entry]:
         JsoncError: It is not JSON.
     """
     text = read_config(path).text
-    if not text.strip("\ufeff \t\r\n"):
+    if is_blank(text):
         return
     root = as_object(parse(text).root.plain)
     ids = [as_object(it).get("id") for it in as_array(root.get("inputs"))]
@@ -189,16 +198,16 @@ def _about_key(entry: Entry) -> Finding | None:
     """What is wrong with the key of an entry, if anything is."""
     if entry.is_sandbox:
         return None
-    client, key = entry.client, str(entry.env.get(KEY_VARIABLE, ""))
-    is_placeholder = key.startswith("${")
+    client, key = entry.client, key_in(entry.env)
+    is_missing = not key or is_placeholder(key)
     if client is VSCODE and uses_input(key) and not entry.has_input:
         says = f"{entry.name} takes the key from an input that the file does not have"
         return failed(client.title, says, "Run:", entry.again)
-    if client.key is None and (not key or is_placeholder):
+    if client.key is None and is_missing:
         says = f"{entry.name} has no key"
         return failed(client.title, says, "Run:", entry.again)
-    asks_environment = client not in (CLAUDE_DESKTOP, VSCODE) and (not key or is_placeholder)
-    if asks_environment and not os.environ.get(KEY_VARIABLE, "").strip():
+    asks_environment = client not in (CLAUDE_DESKTOP, VSCODE) and is_missing
+    if asks_environment and not key_here():
         return warning(
             client.title,
             f"{entry.name} takes the key from {KEY_VARIABLE}, which is not set here",

@@ -1,7 +1,7 @@
 """Whether KIE answers, takes the key, and has credits left; by look-ups, which are free."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -89,13 +89,10 @@ async def check_account(settings: Settings, stored: StoredKey | None) -> Sequenc
 
 async def check_api(settings: Settings) -> Sequence[Finding]:
     """Whether KIE's API can be reached, and whether our clock agrees with its."""
-    host = _host(settings.api_url)
-    begun = time.monotonic()
-    answer = await _ask(settings, settings.api_url)
+    finding, answer = await _reach("KIE", settings, settings.api_url, unreached=failed)
     if answer is None:
-        return [failed("KIE", f"{host} cannot be reached", _NETWORK)]
-    reached = _reached("KIE", host, answer, time.monotonic() - begun)
-    return [reached, *_check_clock(answer, datetime.now(UTC))]
+        return [finding]
+    return [finding, *_check_clock(answer, datetime.now(UTC))]
 
 
 def _check_clock(answer: Answer, now: datetime) -> Sequence[Finding]:
@@ -112,18 +109,23 @@ def _check_clock(answer: Answer, now: datetime) -> Sequence[Finding]:
 
 async def check_uploads(settings: Settings) -> Sequence[Finding]:
     """Whether the host that local files go to can be reached."""
-    host = _host(settings.upload_url)
+    finding, _ = await _reach("uploads", settings, settings.upload_url, unreached=warning)
+    return [finding]
+
+
+async def _reach(
+    name: str, settings: Settings, url: str, *, unreached: Callable[[str, str, str], Finding]
+) -> tuple[Finding, Answer | None]:
+    host = _host(url)
     begun = time.monotonic()
-    answer = await _ask(settings, settings.upload_url)
+    answer = await _ask(settings, url)
+    took_s = time.monotonic() - begun
     if answer is None:
-        return [warning("uploads", f"{host} cannot be reached", _NETWORK)]
-    return [_reached("uploads", host, answer, time.monotonic() - begun)]
-
-
-def _reached(name: str, host: str, answer: Answer, took_s: float) -> Finding:
+        return unreached(name, f"{host} cannot be reached", _NETWORK), None
     if answer.http_status >= 500:
-        return warning(name, f"{host} answers HTTP {answer.http_status}", "Wait a little.")
-    return ok(name, f"{host} answers in {took_s:.1f} s")
+        says = f"{host} answers HTTP {answer.http_status}"
+        return warning(name, says, "Wait a little."), answer
+    return ok(name, f"{host} answers in {took_s:.1f} s"), answer
 
 
 async def _ask(settings: Settings, url: str) -> Answer | None:
@@ -161,22 +163,21 @@ async def check_callbacks(settings: Settings) -> Sequence[Finding]:
 
 
 async def _check_address(name: str, url: str, settings: Settings) -> Finding:
+    host = _host(url)
     try:
         check_media_url(url, "KIE_CALLBACK_URL", settings.trusted_hosts)
     except BadInputError:
-        return failed(
-            name, f"KIE cannot reach {_host(url)}", "KIE_CALLBACK_URL takes a public address."
-        )
+        return failed(name, f"KIE cannot reach {host}", "KIE_CALLBACK_URL takes a public address.")
     for path in ("/health", "/hooks/kie/doctor"):  # a proxy may pass on the hooks alone
         answer = await _ask(settings, url + path)
         if answer is not None and _is_ours(answer, path):
             if urlsplit(url).scheme == "http":
                 cure = "Use https: whoever sees a callback's address can forge unsigned ones."
-                return warning(name, f"{_host(url)} is ours, but not encrypted", cure)
-            return ok(name, f"{_host(url)} is answered by this server")
+                return warning(name, f"{host} is ours, but not encrypted", cure)
+            return ok(name, f"{host} is answered by this server")
     return failed(
         name,
-        f"{_host(url)} is not answered by this server",
+        f"{host} is not answered by this server",
         "Start it with --http or --callbacks-port, and let your proxy or tunnel pass /hooks/kie "
         "on to that port.",
     )

@@ -1,13 +1,10 @@
 """What a ledger is like, for those who only look: nothing is copied, changed or locked."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 
-from kie_runway.errors import LedgerError
 from kie_runway.ledger.migrations import MIGRATIONS, schema_version
+from kie_runway.ledger.reading import connect_to_read, has_log, reading
 
 WAIT_S = 1.0
 
@@ -36,14 +33,10 @@ def inspect(path: Path) -> Inspection | None:
         LedgerError: It cannot be read, or was written by a newer version.
     """
     try:
-        if not S_ISREG(path.stat().st_mode):  # opening anything else might wait for ever
-            raise LedgerError(f"The ledger at {path} is no regular file.")
-        path.open("rb").close()  # its complaints are clearer than SQLite's
-        log = path.with_name(f"{path.name}-wal")
-        # Without a log nobody has it open, and a lock would leave files beside it.
-        options = "mode=ro" if log.exists() else "mode=ro&immutable=1"
-        uri = f"{path.as_uri()}?{options}"
-        with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_S)) as connection:
+        with (
+            reading(path),
+            connect_to_read(path, log=has_log(path), timeout_s=WAIT_S) as connection,
+        ):
             version = schema_version(connection, path)
             tasks = unknown = 0
             if version:
@@ -51,8 +44,4 @@ def inspect(path: Path) -> Inspection | None:
                 tasks, unknown = connection.execute(count).fetchone()
     except FileNotFoundError:
         return None
-    except OSError as exc:
-        raise LedgerError(f"The ledger at {path} cannot be read ({exc.strerror}).") from exc
-    except sqlite3.Error as exc:
-        raise LedgerError(f"The ledger at {path} cannot be read ({exc}).") from exc
     return Inspection(tasks, unknown, version < len(MIGRATIONS))

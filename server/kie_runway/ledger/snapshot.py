@@ -1,13 +1,12 @@
 """The ledger as it stands, for those who only look: a copy, so that looking changes nothing."""
 
-import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kie_runway.errors import LedgerError
 from kie_runway.ledger.migrations import schema_version
+from kie_runway.ledger.reading import connect_to_read, has_log, reading
 from kie_runway.ledger.sqlite import SqliteLedger
 
 
@@ -36,28 +35,19 @@ async def open_snapshot(path: Path) -> AsyncGenerator[SqliteLedger | None]:
 
 def _copied(path: Path, copy: Path) -> bool:
     """Whether there was anything to copy."""
-    log = path.with_name(f"{path.name}-wal")
     try:
-        path.open("rb").close()  # its complaints are clearer than SQLite's
-        if log.exists():
-            _copy(path, copy)
-            return True
-        # Nobody has the file open, so it needs no lock; taking one would leave files beside it,
-        # and could not be done where only reading is allowed.
-        _copy(path, copy, "&immutable=1")
-        if log.exists():  # somebody has opened it meanwhile
-            copy.unlink()
-            _copy(path, copy)
+        with reading(path):
+            log = has_log(path)
+            _copy(path, copy, log=log)
+            if not log and has_log(path):  # somebody has opened it meanwhile
+                copy.unlink()
+                _copy(path, copy, log=True)
     except FileNotFoundError:
         return False
-    except OSError as exc:
-        raise LedgerError(f"The ledger at {path} cannot be read ({exc.strerror}).") from exc
-    except sqlite3.Error as exc:
-        raise LedgerError(f"The ledger at {path} cannot be read ({exc}).") from exc
     return True
 
 
-def _copy(path: Path, copy: Path, options: str = "") -> None:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro{options}", uri=True)) as connection:
+def _copy(path: Path, copy: Path, *, log: bool) -> None:
+    with connect_to_read(path, log=log) as connection:
         schema_version(connection, path)
         connection.execute("VACUUM INTO ?", (str(copy),))

@@ -11,7 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kie_runway.setup.jsonc import BOM, Container, Document, Element, JsoncError, as_object, parse
+from kie_runway.setup.jsonc import (
+    BOM,
+    Container,
+    Document,
+    Element,
+    JsoncError,
+    as_object,
+    is_blank,
+    parse,
+)
 
 DEFAULT_UNIT = "  "
 
@@ -41,7 +50,7 @@ def put(text: str, path: Path, value: object) -> str:
         JsoncError: The text is no JSON with comments, something on the way is no object (or no
             array, for an item), or has two members of that name.
     """
-    if not text.removeprefix(BOM).strip(_SPACES):
+    if is_blank(text):
         layout = _Layout("\n", DEFAULT_UNIT)
         return f"{BOM * text.startswith(BOM)}{_write(_made(path, value), layout, '')}\n"
     document = parse(text)

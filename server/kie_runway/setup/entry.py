@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlencode
 from kie_runway.setup.clients import CURSOR, VSCODE, Client
 from kie_runway.setup.edits import Item, Path
 from kie_runway.setup.jsonc import as_array, as_object
-from kie_runway.setup.launch import COMMAND, Launch
+from kie_runway.setup.launch import COMMAND, Launch, serve_args
 
 SERVER_NAME = "kie-runway"
 KEY_VARIABLE = "KIE_API_KEY"
@@ -107,6 +108,22 @@ def renewed(old: object, new: Mapping[str, Any], *, is_sandbox: bool) -> Mapping
     return {**members, "env": env} if env else members
 
 
+def key_in(env: object) -> str:
+    """What stands for the key among an entry's variables; empty if nothing does."""
+    key = as_object(env).get(KEY_VARIABLE)
+    return key.strip() if isinstance(key, str) else ""
+
+
+def key_here() -> str:
+    """The key in the environment; empty if there is none."""
+    return os.environ.get(KEY_VARIABLE, "").strip()
+
+
+def is_placeholder(value: object) -> bool:
+    """Whether a value only names what a client has to fill in."""
+    return isinstance(value, str) and value.startswith("${") and value.endswith("}")
+
+
 def uses_input(value: object) -> bool:
     """Whether anything in a configuration asks for our input."""
     return f"${{input:{INPUT_ID}}}" in json.dumps(value)
@@ -155,8 +172,7 @@ def _server_on_path(client: Client, wish: Wish | None) -> Mapping[str, Any]:
 
 def _additions_on_path(client: Client, wish: Wish | None) -> Sequence[Addition]:
     wish = wish or Wish()
-    args = ["serve", "--sandbox"] if wish.sandbox else ["serve"]
-    return additions(client, Launch(COMMAND, args), wish)
+    return additions(client, Launch(COMMAND, serve_args(sandbox=wish.sandbox)), wish)
 
 
 def _compact(value: object) -> str:

@@ -2,8 +2,9 @@
 
 import getpass
 import json
-import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +21,15 @@ from kie_runway.setup.entry import (
     Wish,
     additions,
     is_our_input,
+    is_placeholder,
+    key_here,
+    key_in,
     renewed,
     server_path,
     starts_us,
     uses_input,
 )
-from kie_runway.setup.jsonc import Document, JsoncError, as_array, as_object, parse
+from kie_runway.setup.jsonc import Document, JsoncError, as_array, as_object, is_blank, parse
 from kie_runway.setup.launch import FROM_A_CLONE, Environment
 from kie_runway.shown import escaped
 from kie_runway.terminal import Facts, open_console, refuse
@@ -57,14 +61,27 @@ class Place:
             SetupError: It is not JSON.
         """
         file = read_config(self.path, within=self.project)
-        if not file.text.strip("\ufeff \t\r\n"):
+        if is_blank(file.text):
             return file, None
-        try:
+        with self.changing():
             document = parse(file.text)
             get(document, server_path(self.client))
-        except JsoncError as exc:
-            raise SetupError(_cannot_change(self.path, exc)) from exc
         return file, document
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """
+        What is in the file is read or changed.
+
+        Raises:
+            SetupError: It is not JSON, or not what belongs there; it says where.
+        """
+        try:
+            yield
+        except JsoncError as exc:
+            raise SetupError(
+                f"{self.path} is left as it is, for it cannot be changed safely: {exc}."
+            ) from exc
 
 
 def find_place(client: Client, *, project: bool) -> Place:
@@ -105,7 +122,7 @@ def install(name: ClientName, wish: Wish, *, project: bool, print_only: bool, fo
             return _print(place, wish)
         file, document = place.read()
         text = file.text
-        try:
+        with place.changing():
             key = _key(client, document) if client.key is None and not wish.sandbox else ""
             added = additions(client, Environment.here().launch(sandbox=wish.sandbox), wish, key)
             there = None if document is None else get(document, server_path(client))
@@ -117,8 +134,6 @@ def install(name: ClientName, wish: Wish, *, project: bool, print_only: bool, fo
             for addition in added:
                 if not _is_asked_for_already(document, addition):
                     text = put(text, addition.path, addition.value)
-        except JsoncError as exc:
-            raise SetupError(_cannot_change(place.path, exc)) from exc
         if text == file.text:
             return _tell_that_it_is_there(place)
         if there is not None and old != added[0].value and not (is_ours or force):
@@ -152,11 +167,8 @@ def uninstall(name: ClientName, *, project: bool, force: bool) -> int:
         old = there.value.plain
         if not (starts_us(old) or force):
             return _tell_that_it_is_foreign(place, old, "remove")
-        try:
-            text = _without_input(document, client)
-            text = take(text, server_path(client))
-        except JsoncError as exc:
-            raise SetupError(_cannot_change(place.path, exc)) from exc
+        with place.changing():
+            text = take(_without_input(document, client), server_path(client))
         backup = file.replace(text, datetime.now(UTC), is_secret=_holds_key(old))
     except (SetupError, ConfigFileError) as exc:
         return refuse(str(exc), EXIT_UNUSABLE)
@@ -187,10 +199,6 @@ def _require_to_stay() -> None:
         )
 
 
-def _cannot_change(path: Path, exc: JsoncError) -> str:
-    return f"{path} is left as it is, for it cannot be changed safely: {exc}."
-
-
 def _key(client: Client, document: Document | None) -> str:
     """
     The key for a file that has to hold it: from the environment, the file itself, or the user.
@@ -199,12 +207,11 @@ def _key(client: Client, document: Document | None) -> str:
         JsoncError: What stands in the file for the server is no object.
         SetupError: There is none, or it is no key.
     """
-    key = os.environ.get(KEY_VARIABLE, "").strip()
+    key = key_here()
     if not key and document is not None:
         there = get(document, (*server_path(client), "env", KEY_VARIABLE))
-        if there is not None and isinstance(there.value.plain, str):
-            key = there.value.plain.strip()
-    if not key or _is_placeholder(key):
+        key = "" if there is None else key_in({KEY_VARIABLE: there.value.plain})
+    if not key or is_placeholder(key):
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise SetupError(
                 f"{client.title} needs the key in its file: run this in a terminal, which asks for "
@@ -280,19 +287,15 @@ def _without_secrets(server: object) -> object:
     }
     if env := as_object(members.get("env")):
         shown["env"] = {
-            name: value if name in _SHOWN_VARIABLES or _is_placeholder(value) else MASK
+            name: value if name in _SHOWN_VARIABLES or is_placeholder(value) else MASK
             for name, value in env.items()
         }
     return shown if isinstance(server, dict) else MASK
 
 
-def _is_placeholder(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("${") and value.endswith("}")
-
-
 def _holds_key(server: object) -> bool:
-    key = as_object(as_object(server).get("env")).get(KEY_VARIABLE, "")
-    return bool(key) and not _is_placeholder(key)
+    key = key_in(as_object(server).get("env"))
+    return bool(key) and not is_placeholder(key)
 
 
 def _tell_what_was_installed(
@@ -346,7 +349,7 @@ def _about_key(client: Client, wish: Wish) -> str:
     if client is VSCODE:
         return "VS Code asks for it when it first starts the server, and keeps it encrypted"
     where = f"taken from {KEY_VARIABLE} in the environment that {client.title} is started from"
-    if not os.environ.get(KEY_VARIABLE, "").strip():
+    if not key_here():
         where += ", which is not set here: set it where your login sets such variables"
     return where
 

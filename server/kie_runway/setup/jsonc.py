@@ -17,6 +17,11 @@ _WORDS = {"true": True, "false": False, "null": None}
 _WORD = re.compile("|".join(_WORDS))
 
 
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in a text, which is no JSON, but no fault either."""
+    return not text.removeprefix(BOM).strip(" \t\r\n")
+
+
 class JsoncError(Exception):
     """
     The text is no JSON, not even with comments.

@@ -65,7 +65,7 @@ class Environment:
         Not for a client where the environment is a throw-away one: it will be gone.
         """
         program, *before = self._program
-        return Launch(program, [*before, "serve", *(["--sandbox"] if sandbox else [])])
+        return Launch(program, [*before, *serve_args(sandbox=sandbox)])
 
     def typed(self, *arguments: str) -> str:
         """A command of ours as it can be typed here: by its bare name where that starts us."""
@@ -88,6 +88,11 @@ class Environment:
         """What starts us."""
         script = Path(self.scripts, COMMAND + (".exe" if os.name == "nt" else ""))
         return [str(script)] if script.is_file() else [self.python, "-m", "kie_runway"]
+
+
+def serve_args(*, sandbox: bool) -> Sequence[str]:
+    """What our command takes to serve."""
+    return ["serve", "--sandbox"] if sandbox else ["serve"]
 
 
 def _in_shell(words: Sequence[str]) -> str:

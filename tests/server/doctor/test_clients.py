@@ -179,13 +179,15 @@ def test_another_installation_of_the_same_version_is_well(tmp_path: Path) -> Non
     assert only("Cursor").state is OK
 
 
-def test_claude_desktop_without_a_key_is_told() -> None:
+@pytest.mark.parametrize("key", ["${KIE_API_KEY}", " ", None, 12345])
+def test_claude_desktop_without_a_key_is_told(key: object) -> None:
     path = added(DESKTOP)
     config = json.loads(path.read_text())
-    config["mcpServers"]["kie-runway"]["env"]["KIE_API_KEY"] = "${KIE_API_KEY}"
+    config["mcpServers"]["kie-runway"]["env"]["KIE_API_KEY"] = key
     path.write_text(json.dumps(config))
 
     assert only("Claude Desktop").state is FAILED
+    assert stored_key(look_around()) is None
 
 
 def test_vs_code_without_its_input_is_told() -> None:
