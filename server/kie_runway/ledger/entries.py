@@ -8,7 +8,7 @@ from typing import Any, cast
 from kie_runway.errors import LedgerError
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.records import Entry, Event, Transition
-from kie_runway.ledger.rows import COLUMNS, SELECT, to_entry, to_ms, to_row
+from kie_runway.ledger.rows import COLUMNS, SELECT, marks, to_entry, to_ms, to_row
 from kie_runway.models import TaskState
 
 
@@ -24,14 +24,20 @@ class EntryTable:
 
     def change(self, transition: Transition) -> Entry | None:
         """Compare and set; None when the row stood elsewhere."""
-        before = self.one("WHERE id = ?", transition.entry_id)
-        if before is None or before.state not in transition.expect:
+        stands = f"id = ? AND state IN ({marks(transition.expect)})"
+        values: list[object] = [transition.entry_id, *transition.expect]
+        if transition.owner is not None:
+            stands += " AND owner = ?"
+            values.append(transition.owner)
+        event = self._db.execute(
+            "INSERT INTO events (entry_id, account, at, from_state, to_state, detail)"
+            f" SELECT id, account, ?, state, ?, ? FROM entries WHERE {stands}",
+            (to_ms(transition.at), transition.to, transition.detail, *values),
+        )
+        if not event.rowcount:
             return None
-        if transition.owner is not None and transition.owner != before.owner:
-            return None
-        self.set(before.id, {"state": transition.to.value} | to_row(transition.changes))
-        self._event(before, before.state, transition.to, transition.at, transition.detail)
-        return self.get(before.id)
+        self.set(transition.entry_id, {"state": transition.to.value} | to_row(transition.changes))
+        return self.get(transition.entry_id)
 
     def set(self, entry_id: int, values: Mapping[str, Any]) -> None:
         """Set columns that no event tells of."""
@@ -43,29 +49,19 @@ class EntryTable:
 
     def insert(self, entry: Entry) -> Entry:
         """Add a row, with its first event."""
-        values = to_row({name: getattr(entry, name) for name in COLUMNS if name != "id"})
+        fields = {name: getattr(entry, name) for name in COLUMNS if name != "id"}
+        values = to_row({name: value for name, value in fields.items() if value is not None})
         cursor = self._db.execute(
             f"INSERT INTO entries ({', '.join(values)})"
             f" VALUES ({', '.join(f':{name}' for name in values)})",
             values,
         )
-        inserted = self.get(cast(int, cursor.lastrowid))
-        self._event(inserted, None, inserted.state, inserted.created_at, None)
-        return inserted
-
-    def _event(
-        self,
-        entry: Entry,
-        before: TaskState | None,
-        after: TaskState,
-        at: datetime,
-        detail: str | None,
-    ) -> None:
+        entry_id = cast(int, cursor.lastrowid)
         self._db.execute(
-            "INSERT INTO events (entry_id, account, at, from_state, to_state, detail)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (entry.id, entry.account, to_ms(at), before, after, detail),
+            "INSERT INTO events (entry_id, account, at, to_state) VALUES (?, ?, ?, ?)",
+            (entry_id, entry.account, to_ms(entry.created_at), entry.state),
         )
+        return self.get(entry_id)
 
     def get(self, entry_id: int) -> Entry:
         """

@@ -220,7 +220,6 @@ class SqliteLedger:
         entry = self._rows.one("WHERE id = ?", entry_id)
         if entry is None or entry.state is not TaskState.QUEUED:
             return Turn()
-        self._sends.mend(entry.account, now)
         refusal = self._sends.over_budget(entry.account, entry.credits, now)
         if refusal is not None:
             why = {"error": ErrorInfo.of(refusal), "finished_at": now}

@@ -54,7 +54,6 @@ class SqliteIntents:
             and not _may_be_superseded(earlier, supersede_before)
         ):
             return Foreseen(earlier, spends=False)
-        self._sends.mend(intent.account, now)
         refusal = self._sends.over_budget(intent.account, intent.credits, now)
         return refusal or Foreseen(earlier, spends=True)
 

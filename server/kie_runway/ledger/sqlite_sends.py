@@ -26,15 +26,9 @@ class SqliteSends:
     def _db(self) -> sqlite3.Connection:
         return self._database.connection
 
-    def mend(self, account: str, now: datetime) -> None:
-        """If the clock went back, what was sent in its future was sent by now at the latest."""
-        self._db.execute(
-            "UPDATE events SET at = ? WHERE account = ? AND to_state = 'submitting' AND at > ?",
-            (to_ms(now), account, to_ms(now) + CLOCK_JUMP_MS),
-        )
-
     def wait_s(self, account: str, limit: Limit, now: datetime) -> float | None:
         """Seconds until the limit allows one more; None when it does now."""
+        self._mend(account, now)
         at, window_ms = to_ms(now), round(limit.window_s * 1000)
         recent = self._db.execute(
             "SELECT at FROM events WHERE account = ? AND to_state = 'submitting' AND at > ?"
@@ -68,4 +62,12 @@ class SqliteSends:
         """Why the cap, if there is one, forbids to send something of so many credits."""
         if self._daily_credits is None:
             return None
+        self._mend(account, now)
         return over_budget(credits or 0, self.lately(account, now), self._daily_credits)
+
+    def _mend(self, account: str, now: datetime) -> None:
+        """If the clock went back, what was sent in its future was sent by now at the latest."""
+        self._db.execute(
+            "UPDATE events SET at = ? WHERE account = ? AND to_state = 'submitting' AND at > ?",
+            (to_ms(now), account, to_ms(now) + CLOCK_JUMP_MS),
+        )
