@@ -1,11 +1,10 @@
 """One SQLite file: WAL, fully synchronous, one writer thread, each change in one transaction."""
 
-import asyncio
 import os
 import sqlite3
 import threading
+from asyncio import Future
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -13,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from kie_runway.errors import LedgerError, TaskIdTakenError
 from kie_runway.ledger.migrations import MIGRATIONS, schema_version
+from kie_runway.ledger.worker import Worker
 
 BUSY_TIMEOUT_S = 10.0  # several server processes share one file on a desktop
 
@@ -31,8 +31,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="ledger reads")
+        self._writer = Worker("ledger")
+        self._reader = Worker("ledger reads")
         self._of_thread = threading.local()
         self._identity: tuple[int, int] | None = None
         self._seen_version: int | None = None
@@ -44,9 +44,9 @@ class Database:
 
     async def aclose(self) -> None:
         """Close the file after what was begun."""
-        for thread in (self._reader, self._writer):
-            await self._run(thread, self._close)
-            thread.shutdown()
+        for worker in (self._reader, self._writer):
+            await self._run(worker, self._close)
+            worker.end()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -56,18 +56,13 @@ class Database:
             raise LedgerError("The ledger is not open.")
         return connection
 
-    async def read(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def read(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run work that changes nothing."""
-        return await self._run(self._reader, work, *args, **kwargs)
+        return self._run(self._reader, work, *args, **kwargs)
 
-    async def _run(
-        self,
-        thread: ThreadPoolExecutor,
-        work: Callable[P, T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    def _run(
+        self, worker: Worker, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
         def in_thread() -> T:
             try:
                 return work(*args, **kwargs)
@@ -80,12 +75,11 @@ class Database:
                 ) from exc
 
         try:
-            done = asyncio.get_running_loop().run_in_executor(thread, in_thread)
+            return worker.run(in_thread)
         except RuntimeError as exc:  # a callback may come while the server ends
             raise LedgerError("The ledger is closed.") from exc
-        return await done
 
-    async def write(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def write(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """
         Run work in one transaction.
 
@@ -104,7 +98,7 @@ class Database:
                     connection.execute("ROLLBACK")
             return result
 
-        return await self._run(self._writer, in_transaction)
+        return self._run(self._writer, in_transaction)
 
     async def moved_elsewhere(self) -> bool:
         """Whether another process has written since the last time this was asked."""

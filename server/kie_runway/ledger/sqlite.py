@@ -172,15 +172,15 @@ class SqliteLedger:
 
     async def _commit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a change to its end, announce it, even when the caller is cancelled meanwhile."""
+        change = self._database.write(work, *args, **kwargs)
+        change.add_done_callback(self._announce)
+        return await asyncio.shield(change)
 
-        async def change() -> T:
-            result = await self._database.write(work, *args, **kwargs)
-            for entry in _entries_of(result):
+    def _announce(self, change: asyncio.Future[Any]) -> None:
+        if change.exception() is None:
+            for entry in _entries_of(change.result()):
                 for listener in self._listeners:
                     listener(entry)
-            return result
-
-        return await asyncio.shield(asyncio.create_task(change()))
 
     async def _sweep(
         self,
