@@ -1,5 +1,6 @@
 """What a client waits for at the start: no import that listing the tools does not need."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from tests.support import ERAS, Era, connect, serve_sandbox
 from tests.wire import RAW_ERAS, RawEra, Wire
 
+from kie_runway.cli import main
 from kie_runway_sandbox import Fault
 
 # Serves as always, but leaves the app closed, which would import the HTTP core and the ledger
@@ -75,6 +77,17 @@ def test_the_first_answers_need_the_sdk_pydantic_and_our_own_modules(
     assert packages(modules) - sdk - sys.stdlib_module_names <= OURS | SETTINGS
     assert not modules & NEEDED_LATER
     assert "sqlite3" not in modules
+
+
+def test_garbage_is_collected_again_once_all_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    collects: list[bool] = []
+    monkeypatch.setattr(sys, "argv", ["kie-runway-mcp"])
+    monkeypatch.setattr("kie_runway.serving.serve", lambda: collects.append(gc.isenabled()))
+    with pytest.raises(SystemExit):
+        main()
+    gc.unfreeze()
+
+    assert collects == [True]
 
 
 def test_a_port_for_callbacks_is_opened_after_the_first_answer(tmp_path: Path) -> None:
