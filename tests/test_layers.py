@@ -160,9 +160,10 @@ IMPORTS: dict[str, set[str]] = {
         *("outcomes", "prices", "rescue", "webhooks"),
     },
     "task_extension": set(),
+    "task_printing": {"errors", "ledger.records", "models", "shown", "terminal"},
     "task_report": {
         *("errors", "ledger.base", "ledger.records", "ledger.snapshot", "models", "shown"),
-        *("terminal",),
+        *("task_printing", "terminal"),
     },
     "terminal": {"shown"},
     "tracker": {

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from kie_runway.shown import escaped, one_line
 
-INDENT = 10  # of facts behind their names
 Mark = Literal["done", "warning", "failed", "none"]
 
 _MARKS: dict[Mark, tuple[str, str, str]] = {
@@ -49,13 +48,21 @@ def mark(console: Console, kind: Mark) -> Text:
     return Text(sign, style)
 
 
-def wrapped(console: Console, text: str, indent: int, style: str = "") -> Sequence[Text]:
+def wrapped(
+    console: Console, text: str, indent: int, style: str = "", *, breaks_words: bool = False
+) -> Sequence[Text]:
     """
     Running text in lines that fit behind an indent; what may be unsafe to print is escaped.
 
-    What has no space to break at, such as a path, stays whole.
+    What has no space to break at stays whole, for it may be a path, unless `breaks_words`: not
+    all languages have spaces.
     """
     width = max(console.width - indent, 20)
+    if breaks_words:
+        folded = Text(one_line(text), style).wrap(console, width)
+        for part in folded:
+            part.rstrip()
+        return list(folded)
     line, *words = one_line(text).split(" ")
     lines: list[Text] = []
     for word in words:
@@ -68,10 +75,23 @@ def wrapped(console: Console, text: str, indent: int, style: str = "") -> Sequen
 
 
 class Facts:
-    """Prints a headline and facts behind their names."""
+    """
+    Prints a headline and facts behind their names; nothing where there is nothing to say.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where to.
+        margin: Columns before the names.
+        indent: Columns before the facts.
+        breaks_words: Whether words break that are longer than a line.
+    """
+
+    def __init__(
+        self, console: Console, *, margin: int = 2, indent: int = 10, breaks_words: bool = False
+    ) -> None:
         self._console = console
+        self._breaks_words = breaks_words
+        self._margin = " " * margin
+        self._indent = indent
 
     def head(self, kind: Mark, text: str) -> None:
         """A headline with its mark."""
@@ -80,12 +100,19 @@ class Facts:
         for line in rest:
             self._console.print(Text.assemble("  ", line))
 
-    def tell(self, name: str, value: str, *, is_literal: bool = False) -> None:
+    def tell(
+        self, name: str, value: str | None, *, style: str = "", is_literal: bool = False
+    ) -> None:
         """A fact; what is literal, such as a path, is meant to be copied, and so never broken."""
+        if not value:
+            return
         if is_literal:
-            lines: Sequence[Text] = [Text(escaped(value))]
+            lines: Sequence[Text] = [Text(escaped(value), style)]
         else:
-            lines = wrapped(self._console, value, INDENT)
+            lines = wrapped(
+                self._console, value, self._indent, style, breaks_words=self._breaks_words
+            )
         for line in lines:
-            self._console.print(Text.assemble((f"  {name:{INDENT - 2}}", "dim"), line))
+            label = f"{self._margin}{escaped(name)}".ljust(self._indent)
+            self._console.print(Text.assemble((label, "dim"), line))
             name = ""
