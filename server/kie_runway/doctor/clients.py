@@ -51,12 +51,19 @@ class Entry:
         return "--sandbox" in self.args
 
     @property
+    def cure(self) -> str:
+        """What to do, ending in the command that follows."""
+        if self.name == SERVER_NAME:
+            return "Run:"
+        return f"Remove it from {self.path}, for the new one has another name, and run:"
+
+    @property
     def again(self) -> str:
         """The command that writes it anew."""
         options = {
             "--sandbox": self.is_sandbox,
             "--project": not self.path.is_absolute(),
-            "--force": not self.is_ours,
+            "--force": self.name == SERVER_NAME and not self.is_ours,
         }
         wanted = [option for option, is_wanted in options.items() if is_wanted]
         return Environment.here().typed("install", self.client.name, *wanted)
@@ -175,7 +182,7 @@ def _check(entry: Entry) -> Finding:
     found = shutil.which(entry.command)
     if found is None:
         says = f"{entry.name}{where} starts {entry.command}, which is not there"
-        return failed(title, says, "Run:", entry.again)
+        return failed(title, says, entry.cure, entry.again)
     if problem := _about_key(entry):
         return problem
     says = f"{entry.name}{where} starts {'the sandbox' if entry.is_sandbox else 'the server'}"
@@ -188,7 +195,7 @@ def _check(entry: Entry) -> Finding:
         return warning(
             title,
             f"{says}, but version {other} at {found}; this one is {installed}",
-            "Run:",
+            entry.cure,
             entry.again,
         )
     return ok(title, f"{says} at {found}")
@@ -202,10 +209,10 @@ def _about_key(entry: Entry) -> Finding | None:
     is_missing = not key or is_placeholder(key)
     if client is VSCODE and uses_input(key) and not entry.has_input:
         says = f"{entry.name} takes the key from an input that the file does not have"
-        return failed(client.title, says, "Run:", entry.again)
+        return failed(client.title, says, entry.cure, entry.again)
     if client.key is None and is_missing:
         says = f"{entry.name} has no key"
-        return failed(client.title, says, "Run:", entry.again)
+        return failed(client.title, says, entry.cure, entry.again)
     asks_environment = client not in (CLAUDE_DESKTOP, VSCODE) and is_missing
     if asks_environment and not key_here():
         return warning(

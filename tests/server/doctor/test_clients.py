@@ -153,8 +153,11 @@ def test_an_entry_under_another_name_is_known_by_its_command() -> None:
         remote={"url": "https://mcp.example"},
     )
 
-    assert only("Cursor").says.startswith("mine starts uvx-that-is-nowhere")
-    assert only("Cursor").command.endswith("kie-runway-mcp install cursor --sandbox --force")
+    finding = only("Cursor")
+
+    assert finding.says.startswith("mine starts uvx-that-is-nowhere")
+    assert finding.cure.startswith("Remove it from ")
+    assert finding.command.endswith("kie-runway-mcp install cursor --sandbox")
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
