@@ -57,6 +57,15 @@ class Agenda:
                 async with asyncio.timeout(pause_s):
                     await self._moved.wait()
 
+    async def pass_by(self) -> None:
+        """Wait until the rate allows something that is on no list; it is then counted."""
+        loop = asyncio.get_running_loop()
+        while True:
+            pause_s = self.rate.take(loop.time())
+            if not pause_s:
+                return
+            await asyncio.sleep(pause_s)
+
     def _sort_due(self, now: float) -> None:
         """Move what is due to the queues; a key that was put again left its older places behind."""
         while self._heap and self._heap[0][0] <= now:

@@ -12,7 +12,7 @@ def main() -> None:
         gc.disable()
         from kie_runway.serving import serve
 
-        gc.freeze()
+        gc.freeze()  # nor is what stays for good looked through ever after
         gc.enable()
         sys.exit(serve())
     from kie_runway.commands import build_commands

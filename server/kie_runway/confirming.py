@@ -136,8 +136,8 @@ class Confirmer:
         accepted = Transition.accepted(
             entry.id,
             callback.task_id,
-            at=entry.sent_at or now,
-            now=now,
+            accepted_at=entry.sent_at or now,
+            at=now,
             detail="found by a callback",
         )
         try:

@@ -108,7 +108,7 @@ class Fetcher:
         await self.fetch_to(url, write, max_bytes=max_bytes, timeout_s=timeout_s)
         return bytes(body)
 
-    async def fetch_to(self, url: str, write: Write, *, max_bytes: int, timeout_s: float) -> int:
+    async def fetch_to(self, url: str, write: Write, *, max_bytes: int, timeout_s: float) -> None:
         """
         Hand a file to `write` in pieces; all but the last have 256 KiB.
 
@@ -116,9 +116,6 @@ class Fetcher:
 
         Args:
             timeout_s: For everything: redirects, the answer, `write`.
-
-        Returns:
-            The file's size in bytes.
 
         Raises:
             UnsafeUrlError: The address, or one it redirects to, must not be fetched.
@@ -128,7 +125,8 @@ class Fetcher:
         with anyio.move_on_after(timeout_s):
             try:
                 async with self._open(url) as response:
-                    return await _copy(response, write, max_bytes)
+                    await _copy(response, write, max_bytes)
+                    return
             except httpx.TimeoutException as exc:
                 raise DownloadError("The download stalled.") from exc
             except (httpx.HTTPError, ssl.SSLError) as exc:
@@ -266,7 +264,7 @@ def _require_file(response: httpx.Response, host: str) -> None:
         raise DownloadError(f"{host} sent the file compressed although that was not asked for.")
 
 
-async def _copy(response: httpx.Response, write: Write, max_bytes: int) -> int:
+async def _copy(response: httpx.Response, write: Write, max_bytes: int) -> None:
     too_large = DownloadError(f"The file is larger than the limit of {max_bytes:,} bytes.")
     declared = response.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
@@ -277,4 +275,3 @@ async def _copy(response: httpx.Response, write: Write, max_bytes: int) -> int:
         if size > max_bytes:
             raise too_large
         await write(chunk)
-    return size

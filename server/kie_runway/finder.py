@@ -56,7 +56,11 @@ class Finder:
         lost = await self._lost_request(account, kind, update, now)
         if lost is not None:
             accepted = Transition.accepted(
-                lost.id, task_id, at=lost.sent_at or now, now=now, detail="found by its id"
+                lost.id,
+                task_id,
+                accepted_at=lost.sent_at or now,
+                at=now,
+                detail="found by its id",
             )
             found = await self._ledger.transition(accepted)
             if found is not None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from kie_runway.clock import Clock
@@ -21,7 +21,7 @@ HEARTBEAT_S = 10.0  # leases are renewed this often, so one that ran out had a d
 
 class Leases:
     """
-    The leases of this process, the `owner` of the rows that it is sending.
+    The leases of this process, the `owner` of the rows that it is sending, of one `length`.
 
     Rows whose owner died while sending become `unknown`: never `queued` again, for the request
     may have left.
@@ -29,6 +29,7 @@ class Leases:
 
     def __init__(self, ledger: Ledger, clock: Clock, rescue: Rescue) -> None:
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.length = LEASE
         self._ledger = ledger
         self._clock = clock
         self._rescue = rescue
@@ -50,15 +51,11 @@ class Leases:
             self._heart.cancel()
             await asyncio.gather(self._heart, return_exceptions=True)
 
-    def until(self, now: datetime) -> datetime:
-        """The end of a lease that begins now."""
-        return now + LEASE
-
     async def beat(self) -> None:
         """Renew this process's leases, then strand those that ran out, less what was rescued."""
         await self._rescue.give_back(self._ledger)
         now = self._clock.now()
-        await self._ledger.extend_leases(self.owner, self.until(now))
+        await self._ledger.extend_leases(self.owner, now + self.length)
         await self._ledger.strand(now=now, error=_STRANDED)
 
     async def _beat_on(self) -> None:

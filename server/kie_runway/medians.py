@@ -47,8 +47,7 @@ class Medians:
         """
         while self._stale:
             kind, duration, quality = sort = next(iter(self._stale))
-            arguments = {"duration": duration, "quality": quality}
-            durations = await self._ledger.durations(kind, arguments)
+            durations = await self._ledger.durations(kind, duration=duration, quality=quality)
             if len(durations) >= SAMPLES_MIN:
                 self._known[sort] = median(durations)
             self._stale.discard(sort)

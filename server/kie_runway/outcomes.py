@@ -56,7 +56,7 @@ class Outcomes:
         """
         now = self._clock.now()
         try:
-            accepted = Transition.accepted(entry.id, task_id, at=now, now=now)
+            accepted = Transition.accepted(entry.id, task_id, accepted_at=now, at=now)
             return await self._commit(entry, accepted)
         except TaskIdTakenError as exc:
             unusable = OutcomeUnknownError(f"{exc.reason} It was {task_id}.")

@@ -48,7 +48,7 @@ class Pace:
         elapsed = (looked_s or 0.0) / self.scale
         median = MEDIAN_S if median_s is None else median_s / self.scale
         if elapsed >= STUCK_AFTER_S:  # not a moment before it is called stuck
-            due = elapsed + max(STUCK_EVERY_S, elapsed * 0.05)
+            due = elapsed + STUCK_EVERY_S
         elif called_back:
             due = _called_back(elapsed, median)
         elif elapsed < FIRST_LOOK_S * (1 - JITTER):

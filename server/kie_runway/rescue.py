@@ -110,7 +110,7 @@ async def _enter(ledger: Ledger, rescued: Rescued) -> None:
     if row is not None and (row.account, row.request_id) == (rescued.account, rescued.request_id):
         kept = "kept while the ledger could not be written"
         accepted = Transition.accepted(
-            row.id, rescued.task_id, at=accepted_at, now=accepted_at, detail=kept
+            row.id, rescued.task_id, accepted_at=accepted_at, at=accepted_at, detail=kept
         )
         if await ledger.transition(accepted) is not None:
             return

@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 DUPLICATE_WINDOW: Final = timedelta(minutes=10)
 LIMIT: Final = Limit(creates=18, window_s=10)  # KIE refuses above 20 (contract §11)
 BALANCE_S = 1.5  # a hint is not worth more waiting
-BALANCE_FOR: Final = timedelta(seconds=1)
-ALONE: Final = timedelta(seconds=5)  # more than it takes from reading the balance to sending
-LATEST = 50
+BALANCE_MAX_AGE: Final = timedelta(seconds=1)
+SENT_APART: Final = timedelta(seconds=5)  # more than it takes from reading the balance to sending
+RECENT_ROWS = 50
 ANSWER_WITHIN_S = 40.0  # then the caller gets the row as it stands; clients give up at 60 s
 DRAIN_S = 65.0
 MAX_NOT_SENT = 3
@@ -209,7 +209,7 @@ class Submitter:
             turn = await self._ledger.take_turn(
                 entry_id,
                 owner=self._leases.owner,
-                lease_until=self._leases.until(self._clock.now()),
+                lease=self._leases.length,
                 limit=LIMIT,
                 now=self._clock.now,
                 changes={
@@ -262,14 +262,6 @@ class Submitter:
             ended_as = await self._outcomes.accept(entry, task_id)
         return ended_as, pause_s
 
-    async def _balance_lately(self) -> float | None:
-        """The same, read at most once a second, for those who wait for their turn."""
-        now = self._clock.now()
-        if self._reading is None or not timedelta() <= now - self._read_at < BALANCE_FOR:
-            self._reading = asyncio.create_task(self._balance(), name="balance")
-            self._read_at = now
-        return await asyncio.shield(self._reading)
-
     async def _balance(self) -> float | None:
         """The credits there are, if KIE says so quickly."""
         try:
@@ -277,6 +269,14 @@ class Submitter:
                 return float(await self._client.credits(patient=False))
         except (KieRunwayError, TimeoutError):
             return None
+
+    async def _balance_lately(self) -> float | None:
+        """The same, read at most once a second, for those who wait for their turn."""
+        now = self._clock.now()
+        if self._reading is None or not timedelta() <= now - self._read_at < BALANCE_MAX_AGE:
+            self._reading = asyncio.create_task(self._balance(), name="balance")
+            self._read_at = now
+        return await asyncio.shield(self._reading)
 
     async def _note_balance(self, entry: Entry) -> Entry | None:
         """After an unclear end, what is left hints at whether it was billed, if it was alone."""
@@ -293,9 +293,9 @@ class Submitter:
 
     async def _spent_beside(self, entry: Entry) -> bool:
         """Whether the account sent something else around the same time."""
-        since = (entry.sent_at or entry.created_at) - ALONE
+        since = (entry.sent_at or entry.created_at) - SENT_APART
         try:
-            latest = await self._ledger.list(entry.account, limit=LATEST)
+            latest = await self._ledger.list(entry.account, limit=RECENT_ROWS)
         except LedgerError:
             return True
         return any(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kie_runway.agenda import Agenda
 from kie_runway.client import KieClient
@@ -41,7 +41,6 @@ RATE_LIMITED_S = 10.0  # one whole window of KIE's limiter
 TROUBLE_S = 60.0  # a wrong key does not mend itself
 MAX_BACKOFF_S = 60.0
 EMPTY_SUCCESS_GRACE_S = 600.0
-NEVER = datetime.fromtimestamp(0, UTC)
 
 Tick = Callable[[Entry, float], Awaitable[None]]
 
@@ -62,13 +61,11 @@ class Tracker:
     anybody last set out to look, and each look begins by claiming the next one there.
     """
 
-    def __init__(
-        self, ledger: Ledger, client: KieClient, *, clock: Clock, pace: Pace | None = None
-    ) -> None:
+    def __init__(self, ledger: Ledger, client: KieClient, *, clock: Clock, pace: Pace) -> None:
         self._ledger = ledger
         self._client = client
         self._clock = clock
-        self._pace = pace or Pace()
+        self._pace = pace
         self._updates = Updates(ledger, clock)
         self._medians = Medians(ledger)
         self._plan = Plan(self._pace, self._medians, clock)
@@ -88,7 +85,7 @@ class Tracker:
         self._ledger.subscribe(self._changed)
         await self._ledger.moved_elsewhere()
         await self.sweep()
-        for entry in await self._ledger.unfinished():
+        for entry in await self._ledger.at_kie():
             self._follow(entry)
         self._loops = [
             asyncio.create_task(self._look_when_due(), name="tracker"),
@@ -120,11 +117,12 @@ class Tracker:
             self._follow(entry)
         with self.watching(entry.id) as changed:
             follower = self._followers.get(entry.id)
-            # What is stuck is looked at so seldom that a wait alone would bring nothing.
-            stuck = follower is not None and self._plan.is_stuck(follower.entry)
             began = asyncio.get_running_loop().time()
-            if seconds <= 0 or stuck or (follower is not None and follower.is_no_use_waiting):
-                await self._glance(entry.id)
+            # What is stuck is looked at so seldom that a wait alone would bring nothing.
+            if follower is not None and (
+                seconds <= 0 or follower.is_no_use_waiting or self._plan.is_stuck(follower.entry)
+            ):
+                await self._glance(follower)
             left = seconds - (asyncio.get_running_loop().time() - began)
             if left > 0:
                 await self._wait(entry, left, changed, tick)
@@ -145,8 +143,7 @@ class Tracker:
             self._follow(entry)
             follower = self._followers[entry.id]
             follower.entry, follower.unfinished_at = entry, ended_at
-            if follower.looking is None:
-                self._look(follower)
+            await self._look_out_of_turn(follower)
             if follower.looking is not None:
                 await asyncio.wait({follower.looking})
         return await self._sight(entry)
@@ -221,19 +218,18 @@ class Tracker:
                 async with asyncio.timeout(min(pause, seconds - waited)):
                     await changed.wait()
 
-    async def _glance(self, entry_id: int) -> None:
+    async def _glance(self, follower: Follower) -> None:
         """One look now, unless the last one is fresh or one is under way."""
-        follower = self._followers.get(entry_id)
-        if follower is None:
-            return
         fresh = self._plan.is_fresh(follower.entry)
         # What the user had to mend may be mended by now; an outage is given its time.
         now = asyncio.get_running_loop().time()
         backing_off = follower.failures and now < follower.due and not follower.needs_the_user
-        if follower.looking is None and not fresh and not backing_off:
-            self._look(follower)
-        if follower.looking is not None:
-            await asyncio.wait({follower.looking}, timeout=GLANCE_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GLANCE_S):
+                if follower.looking is None and not fresh and not backing_off:
+                    await self._look_out_of_turn(follower)
+                if follower.looking is not None:
+                    await asyncio.wait({follower.looking})
 
     def _recount(self, entry_id: int) -> None:
         follower = self._followers.get(entry_id)
@@ -282,6 +278,12 @@ class Tracker:
             if follower is not None and follower.looking is None:
                 self._look(follower)
 
+    async def _look_out_of_turn(self, follower: Follower) -> None:
+        """Begin a look that was not due, but no faster than the rate allows."""
+        await self._agenda.pass_by()
+        if follower.looking is None:
+            self._look(follower)
+
     def _look(self, follower: Follower) -> None:
         async def look() -> None:
             try:
@@ -299,9 +301,7 @@ class Tracker:
 
     async def _look_once(self, follower: Follower) -> None:
         known = follower.entry
-        look = await self._ledger.take_look(
-            known.id, now=self._clock.now(), since=known.looked_at or NEVER
-        )
+        look = await self._ledger.take_look(known.id, now=self._clock.now(), known=known.looked_at)
         if look is None:
             return
         entry = follower.entry = look.entry
@@ -383,7 +383,7 @@ class Tracker:
 
     async def _reread(self) -> None:
         """Take over what other processes wrote."""
-        unfinished = {entry.id: entry for entry in await self._ledger.unfinished()}
+        unfinished = {entry.id: entry for entry in await self._ledger.at_kie()}
         for entry in unfinished.values():
             follower = self._followers.get(entry.id)
             if follower is None or follower.entry != entry:

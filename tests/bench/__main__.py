@@ -62,4 +62,5 @@ def measure(quick: bool) -> list[Section]:
         ]
 
 
-main()
+if __name__ == "__main__":
+    main()

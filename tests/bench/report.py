@@ -42,9 +42,9 @@ def at_most(what: str, value: float, target: float, unit: str = "", digits: int 
 
 def spread(what: str, seconds: list[float], unit: str = "ms") -> Row:
     """Median and range of some durations."""
-    scale, digits = (1e3, 0) if unit == "ms" else (1e6, 0)
+    scale = 1e3 if unit == "ms" else 1e6
     low, mid, high = (
-        f"{scale * value:,.{digits}f}" for value in (min(seconds), median(seconds), max(seconds))
+        f"{scale * value:,.0f}" for value in (min(seconds), median(seconds), max(seconds))
     )
     return Row(what, f"{mid} {unit} ({low} to {high}, {len(seconds)} times)")
 

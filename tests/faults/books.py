@@ -25,10 +25,6 @@ class Books:
     orphans: Sequence[LogEntry]
     lost: Sequence[LogEntry]
 
-    def create_of(self, row: Row) -> LogEntry | None:
-        """The create that made the row's task, if it has one."""
-        return next((c for c in self.of_row.get(row.id, ()) if c.task_id == row.task_id), None)
-
 
 def keep_books(evidence: Evidence) -> Books:
     """

@@ -3,12 +3,13 @@
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from tests.faults.checker import Violation, violations
 from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, token_of
-from tests.faults.held import Eager, HeldClock, OnDemand
+from tests.faults.held import Eager, OnDemand, SharedClock
 from tests.faults.power import Power, Wired
 from tests.faults.transcript import Transcript
 from tests.server.desk import request
@@ -51,7 +52,7 @@ class Rig:
     def __init__(self, sandbox: Sandbox, settings: Settings, sightings: dict[int, bool]) -> None:
         self.sandbox = sandbox
         self.settings = settings
-        self.clock = HeldClock(sandbox)
+        self.clock = SharedClock(sandbox, datetime.now(UTC))
         self.transcript = Transcript(sandbox.log.entries)
         self.processes: list[Process] = []
         self._sightings = sightings

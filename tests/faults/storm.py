@@ -27,14 +27,14 @@ from tests.faults.calling_back import (
     miss_attempts,
     was_called_back,
 )
-from tests.faults.evidence import Evidence, Kie, LedgerFile, videos_in
+from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, videos_in
 from tests.faults.gate import Plan, PlannedGate
+from tests.faults.held import SharedClock
 from tests.faults.kinds import choose
 from tests.faults.limiting import note_waits, turns_in
 from tests.faults.servers import Answer, Server
 from tests.faults.stage import WEBHOOK_KEY
 from tests.faults.transcript import Transcript
-from tests.faults.virtual import VirtualClock
 from tests.support import KEY, settings_for
 
 from kie_runway import opening, submit
@@ -113,7 +113,7 @@ class Storm:
     random: Random
     sandbox: Sandbox
     gate: PlannedGate
-    clock: VirtualClock
+    clock: SharedClock
     servers: list[Server]
     offline: Server
     tally: Tally
@@ -159,7 +159,7 @@ class Storm:
         """
         while self.gate.is_awaiting(turns_in(self.ledger)):  # noqa: ASYNC110 it is told by a file
             await asyncio.sleep(HELD_S)
-        self.clock.advance(seconds)
+        self.clock.pass_time(seconds)
 
     def _wish(self, number: int) -> Wish:
         """Something that no other agent wants, most of the time with a name of its own."""
@@ -223,7 +223,7 @@ async def storm(
         # Made-up answers to look-ups excuse much, so the other half of all storms goes without.
         percent = random.choice((0.0, LOOK_UP_FAULTS_PERCENT))
         gate = sandbox.app = PlannedGate(sandbox, random, percent)
-        clock = VirtualClock(START, sandbox)
+        clock = SharedClock(sandbox, START)
         _hurry(patch, clock)
         if bursts:
             patch.setattr(submit, "ANSWER_WITHIN_S", BURST_ANSWER_S)
@@ -264,6 +264,7 @@ async def storm(
             transcript.calls,
             settled=True,
             secrets=(KEY, WEBHOOK_KEY),
+            texts=texts_in(folder),
             videos=videos_in(folder / "videos"),
             clip=STAND_IN_VIDEO,
         )
@@ -275,7 +276,7 @@ async def storm(
     return evidence, tally
 
 
-def _hurry(patch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
+def _hurry(patch: pytest.MonkeyPatch, clock: SharedClock) -> None:
     """Servers that run on this clock and do not wait long for KIE."""
 
     async def skip(_: float) -> None:
@@ -323,7 +324,7 @@ async def _settle(weather: Storm) -> None:
         task = await server.call(tool, arguments)
         names[arguments["prompt"]] = task["request_id"]
         await _see_through(weather, (tool, arguments), task["request_id"])
-    weather.clock.advance(MUCH_LATER_S)
+    weather.clock.pass_time(MUCH_LATER_S)
     for tool, arguments in weather.wishes:
         if weather.random.uniform(0, 100) < SUPERSEDED_PERCENT:
             decided = {"request_id": names[arguments["prompt"]], "confirm": True}

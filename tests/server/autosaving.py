@@ -11,11 +11,11 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.server.held import HeldClock
 from tests.support import QUICK, serve_sandbox
 
 from kie_runway import opening
 from kie_runway.app import App
-from kie_runway.clock import Clock
 from kie_runway.ledger.records import Entry
 from kie_runway.models import AlephRequest, GenerateRequest, TaskKind, TaskState
 from kie_runway.opening import open_app
@@ -24,30 +24,6 @@ from kie_runway_sandbox import Sandbox
 
 WITHIN_S = 30.0
 DAY = timedelta(days=1)
-
-
-class HeldClock(Clock):
-    """A clock that only a test moves; whoever sleeps sleeps until then."""
-
-    def __init__(self) -> None:
-        self._now = datetime.now(UTC)
-        self._moved = asyncio.Event()
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        until = self._now + timedelta(seconds=seconds)
-        while self._now < until:
-            await self._moved.wait()
-
-    async def tick(self, every_s: float) -> None:
-        await self.sleep(every_s)
-
-    def move(self, by: timedelta) -> None:
-        self._now += by
-        self._moved.set()
-        self._moved = asyncio.Event()
 
 
 class Lines(logging.Handler):
@@ -117,7 +93,7 @@ class Bench:
 @asynccontextmanager
 async def open_bench(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Bench]:
     """A sandbox that is served, and servers on a held clock."""
-    clock = HeldClock()
+    clock = HeldClock(datetime.now(UTC))
     monkeypatch.setattr(opening, "Clock", lambda: clock)
     lines = Lines()
     log = logging.getLogger("kie_runway.autosave")

@@ -15,7 +15,8 @@ class HeldClock(Clock):
 
     def __init__(self, at: datetime = NOW) -> None:
         self._at = at
-        self._passed_s = 0.0
+        self.passed_s = 0.0
+        """Seconds since the beginning, wherever the hands stand."""
         self._numbers = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._slept = asyncio.Event()
@@ -25,7 +26,7 @@ class HeldClock(Clock):
 
     async def sleep(self, seconds: float) -> None:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._passed_s + seconds, next(self._numbers), woken))
+        heapq.heappush(self._sleepers, (self.passed_s + seconds, next(self._numbers), woken))
         self._slept.set()
         await woken
 
@@ -39,8 +40,8 @@ class HeldClock(Clock):
     def pass_time(self, seconds: float) -> None:
         """Let time pass for all who sleep."""
         self._at += timedelta(seconds=seconds)
-        self._passed_s += seconds
-        while self._sleepers and self._sleepers[0][0] <= self._passed_s:
+        self.passed_s += seconds
+        while self._sleepers and self._sleepers[0][0] <= self.passed_s:
             woken = heapq.heappop(self._sleepers)[2]
             if not woken.done():
                 woken.set_result(None)

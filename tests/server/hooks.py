@@ -83,7 +83,7 @@ async def open_hooks(folder: Path, keys: Sequence[str] = ()) -> AsyncGenerator[H
         turn = await ledger.take_turn(
             entry.id,
             owner="me",
-            lease_until=NOW + TEN_MINUTES,
+            lease=TEN_MINUTES,
             limit=LIMIT,
             now=lambda: NOW,
             changes={"callback_hash": hash_token(token)},

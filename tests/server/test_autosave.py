@@ -69,7 +69,7 @@ async def test_two_servers_on_one_ledger_download_each_video_once(bench: Bench) 
 async def test_what_another_process_finished_is_saved_at_the_next_look(bench: Bench) -> None:
     async with bench.app() as app:
         (entry,) = await bench.finished()
-        bench.clock.move(timedelta(seconds=LOOK_EVERY_S))
+        bench.clock.pass_time((timedelta(seconds=LOOK_EVERY_S)).total_seconds())
         changed = asyncio.Event()
         app.ledger.subscribe(lambda _: changed.set())
         await changed.wait()
@@ -102,7 +102,7 @@ async def test_stopping_during_a_download_leaves_nothing_and_the_next_start_save
 
     assert bench.videos == []
     assert bench.lines.is_empty
-    bench.clock.move(HELD)
+    bench.clock.pass_time((HELD).total_seconds())
     async with bench.app() as app:
         await settled(app, [entry.id], is_saved)
     assert bench.videos == [f"generate-{entry.task_id}.mp4"]
@@ -139,7 +139,7 @@ async def test_an_embedded_server_saves_nothing_unasked(bench: Bench) -> None:
     (entry,) = await bench.finished()
 
     async with bench.app(autosave=None) as app:
-        bench.clock.move(timedelta(seconds=LOOK_EVERY_S))
+        bench.clock.pass_time((timedelta(seconds=LOOK_EVERY_S)).total_seconds())
         await app.ledger.list(app.account, limit=1)
         taken = await app.ledger.take_save(now=bench.clock.now(), until=bench.clock.now())
 

@@ -42,7 +42,7 @@ async def test_a_download_that_fails_succeeds_later(bench: Bench, kind: Any) -> 
     async with bench.app() as app:
         line = await bench.lines.next()
         assert bench.videos == []
-        bench.clock.move(RETRY_MIN)
+        bench.clock.pass_time((RETRY_MIN).total_seconds())
         await settled(app, [entry.id], is_saved)
 
     assert line.startswith(f"generate {entry.task_id} was not saved: ")
@@ -54,17 +54,17 @@ async def test_a_download_that_fails_succeeds_later(bench: Bench, kind: Any) -> 
 async def test_after_a_failure_there_is_a_pause_that_grows_with_the_age(bench: Bench) -> None:
     (entry,) = await bench.finished()
     bench.sandbox.inject(Fault("html_502", "media", times=None))
-    bench.clock.move(timedelta(hours=8))
+    bench.clock.pass_time((timedelta(hours=8)).total_seconds())
 
     async with bench.app() as app:
         await bench.lines.next()
         for _ in range(10):
-            bench.clock.move(timedelta(minutes=10))
+            bench.clock.pass_time((timedelta(minutes=10)).total_seconds())
             await anyio.lowlevel.checkpoint()
             await app.ledger.list(app.account, limit=1)
         assert bench.downloads == 1
         bench.sandbox.faults.clear()
-        bench.clock.move(timedelta(minutes=21))
+        bench.clock.pass_time((timedelta(minutes=21)).total_seconds())
         await settled(app, [entry.id], is_saved)
 
 
@@ -95,11 +95,11 @@ def test_the_pause_is_a_quarter_of_the_age_within_bounds(age: timedelta, pause: 
 
 async def test_a_server_that_starts_anew_tries_at_once_what_failed(bench: Bench) -> None:
     (entry,) = await bench.finished()
-    bench.clock.move(timedelta(hours=8))
+    bench.clock.pass_time((timedelta(hours=8)).total_seconds())
     bench.sandbox.inject(Fault("html_502", "media"))
     async with bench.app():
         await bench.lines.next()
-    bench.clock.move(HELD)
+    bench.clock.pass_time((HELD).total_seconds())
 
     async with bench.app() as app:
         await settled(app, [entry.id], is_saved)
@@ -130,7 +130,7 @@ async def test_a_fresh_video_that_its_host_denies_may_come_back(bench: Bench, st
     async with bench.app() as app:
         line = await bench.lines.next()
         row = await app.ledger.get(entry.id)
-        bench.clock.move(RETRY_MIN)
+        bench.clock.pass_time((RETRY_MIN).total_seconds())
         await settled(app, [entry.id], is_saved)
 
     assert f"answered {status}" in line
@@ -141,7 +141,7 @@ async def test_a_fresh_video_that_its_host_denies_may_come_back(bench: Bench, st
 @pytest.mark.parametrize("kind", [TaskKind.GENERATE, TaskKind.ALEPH])
 async def test_a_day_old_video_that_its_host_denies_is_gone(bench: Bench, kind: TaskKind) -> None:
     (entry,) = await bench.finished(kind=kind)
-    bench.clock.move(MAY_COME_BACK + timedelta(seconds=1))
+    bench.clock.pass_time((MAY_COME_BACK + timedelta(seconds=1)).total_seconds())
     bench.sandbox.inject(Fault("refuse", "media", status=404, code=None))
 
     async with bench.app() as app:
@@ -162,13 +162,13 @@ async def test_a_fresh_video_that_is_denied_while_kie_is_silent_may_come_back(
 
     async with bench.app() as app:
         await bench.lines.next()
-        bench.clock.move(RETRY_MIN)
+        bench.clock.pass_time((RETRY_MIN).total_seconds())
         await settled(app, [entry.id], is_saved)
 
 
 async def test_what_has_expired_is_not_asked_for(bench: Bench) -> None:
     (old,) = await bench.finished()
-    bench.clock.move(15 * DAY)
+    bench.clock.pass_time((15 * DAY).total_seconds())
     (young,) = await bench.finished()
 
     async with bench.app() as app:
@@ -193,7 +193,7 @@ async def test_a_foreign_file_with_the_videos_name_is_reported_and_left_alone(
         assert path.read_text(encoding="utf-8") == "my notes"
         assert bench.downloads == 0
         path.unlink()
-        bench.clock.move(RETRY_MIN)
+        bench.clock.pass_time((RETRY_MIN).total_seconds())
         await settled(app, [entry.id], is_saved)
 
     assert "move it away" in line
@@ -224,7 +224,7 @@ async def test_a_ledger_that_fails_is_logged_and_asked_again(
         async with bench.app() as app:
             line = await bench.lines.next()
             patch.undo()
-            bench.clock.move(timedelta(seconds=LOOK_EVERY_S))
+            bench.clock.pass_time((timedelta(seconds=LOOK_EVERY_S)).total_seconds())
             await settled(app, [entry.id], is_saved)
 
     assert line == "cannot look for unsaved videos: The disk is on fire."

@@ -164,7 +164,7 @@ async def test_being_accepted_and_being_lost_is_told(it: Bench) -> None:
     task_id = it.sandbox.log.select("create")[-1].task_id
     assert task_id is not None
     await app.ledger.transition(
-        Transition.accepted(lost.id, task_id, at=app.clock.now(), now=app.clock.now())
+        Transition.accepted(lost.id, task_id, accepted_at=app.clock.now(), at=app.clock.now())
     )
     await ear_of_lost.hears()
 
@@ -197,7 +197,7 @@ async def test_what_no_reader_can_see_is_not_told(it: Bench) -> None:
     entry = await it.start(app)
     await settled(app)
     ears = [(await listen(app, topic))[0] for topic in (entry.task_id, None)]
-    await other.ledger.take_look(entry.id, now=app.clock.now(), since=app.clock.now())
+    await other.ledger.take_look(entry.id, now=app.clock.now(), known=None)
     await it.start(app, request_id=entry.request_id)  # a repeat, which changes nothing
     ear, watch = await listen(app, "marker")
     assert not watch.is_known

@@ -107,7 +107,7 @@ async def superseded(ledger: Ledger) -> None:
     later = NOW + timedelta(hours=1)
     again = await ledger.open_intent(intent("lost"), now=later, since=later, supersede_before=later)
     await ledger.take_turn(
-        again.entry.id, owner="me", lease_until=later, limit=LIMIT, now=lambda: later
+        again.entry.id, owner="me", lease=timedelta(), limit=LIMIT, now=lambda: later
     )
 
 
@@ -420,15 +420,16 @@ def test_a_server_that_starts_meanwhile_is_noticed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.fill(queued("one"))
-    copy = import_module("kie_runway.ledger.snapshot")._copy
+    look = import_module("kie_runway.ledger.reading")._look
     with closing(sqlite3.connect(desk.path)) as server:
 
-        def copy_then_start(path: Path, to: Path, *, log: bool) -> None:
-            copy(path, to, log=log)
+        def look_then_start(*args: Any) -> Any:
+            found = look(*args)
             server.execute("UPDATE entries SET request_id = 'two'")
             server.commit()
+            return found
 
-        monkeypatch.setattr("kie_runway.ledger.snapshot._copy", copy_then_start)
+        monkeypatch.setattr("kie_runway.ledger.reading._look", look_then_start)
 
         assert " two\n" in desk.list()
 
@@ -497,7 +498,7 @@ async def test_a_snapshot_ends_with_its_context(tmp_path: Path) -> None:
         await opened(snapshot, intent("only in the copy"))
 
     with pytest.raises(LedgerError):
-        await snapshot.unfinished()
+        await snapshot.at_kie()
     async with open_snapshot(path) as snapshot:
         assert snapshot is not None
         assert await snapshot.find("local", "only in the copy") is None

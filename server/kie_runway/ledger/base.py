@@ -1,7 +1,7 @@
 """The ledger's promises, for any store."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from kie_runway.ledger.records import (
@@ -129,7 +129,7 @@ class Ledger(Protocol):
         entry_id: int,
         *,
         owner: str,
-        lease_until: datetime,
+        lease: timedelta,
         limit: Limit,
         now: Callable[[], datetime],
         changes: Mapping[str, Any] | None = None,
@@ -137,7 +137,8 @@ class Ledger(Protocol):
         """
         Move a row from queued to submitting if the limit and the cap allow it, in one transaction.
 
-        The clock is read inside: a time from before a wait for the store would count as older.
+        The clock is read inside: a time from before a wait for the store would count as older,
+        and the lease begins then.
         """
         ...
 
@@ -158,12 +159,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def take_look(self, entry_id: int, *, now: datetime, since: datetime) -> Look | None:
+    async def take_look(
+        self, entry_id: int, *, now: datetime, known: datetime | None
+    ) -> Look | None:
         """
-        Ask to look at a task; granted if no process has set out to since `since`.
+        Ask to look at a task; granted if the row's `looked_at` is still the `known` one.
 
-        `since` is the row's `looked_at` as the caller knows it; anything will do while it is
-        None. None when there is no such row.
+        None when there is no such row.
         """
         ...
 
@@ -207,7 +209,7 @@ class Ledger(Protocol):
         """Rows, newest first, older than the row number `before`."""
         ...
 
-    async def unfinished(self) -> Sequence[Entry]:
+    async def at_kie(self) -> Sequence[Entry]:
         """Rows of all accounts that are at KIE and have not ended."""
         ...
 
@@ -215,11 +217,13 @@ class Ledger(Protocol):
         """What happened to a row, oldest first."""
         ...
 
-    async def durations(self, kind: TaskKind, arguments: Mapping[str, Any]) -> Sequence[float]:
+    async def durations(
+        self, kind: TaskKind, *, duration: int | None, quality: str | None
+    ) -> Sequence[float]:
         """
         Seconds that the latest successes of a kind took, `DURATIONS_MAX` at most.
 
-        Only those that agree in `duration` and `quality`, where `arguments` have them.
+        Only of tasks with just these arguments; None for one that they do not have.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""One SQLite file: WAL, fully synchronous, one writer thread, each change in one transaction."""
+"""One SQLite file: WAL, fully synchronous, a thread that writes and one that reads."""
 
 import os
 import sqlite3
@@ -74,10 +74,7 @@ class Database:
                     "permissions, or set KIE_HOME elsewhere."
                 ) from exc
 
-        try:
-            return worker.run(in_thread)
-        except RuntimeError as exc:  # a callback may come while the server ends
-            raise LedgerError("The ledger is closed.") from exc
+        return worker.run(in_thread)
 
     def write(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """

@@ -2,18 +2,17 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from kie_runway.errors import LedgerError
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.records import Entry, Event, Transition
-from kie_runway.ledger.rows import COLUMNS, SELECT, marks, to_entry, to_ms, to_row
+from kie_runway.ledger.rows import COLUMNS, SELECT, marks, to_entry, to_ms, to_row, to_time
 from kie_runway.models import TaskState
 
 
 class EntryTable:
-    """Reads and changes rows; all of it runs in the database's thread, changes in a transaction."""
+    """Reads and changes rows: in one of the database's threads, changes in a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -23,7 +22,11 @@ class EntryTable:
         return self._database.connection
 
     def change(self, transition: Transition) -> Entry | None:
-        """Compare and set; None when the row stood elsewhere."""
+        """
+        Compare and set; None when the row stood elsewhere.
+
+        The event's INSERT compares: in one transaction nobody comes between it and the UPDATE.
+        """
         stands = f"id = ? AND state IN ({marks(transition.expect)})"
         values: list[object] = [transition.entry_id, *transition.expect]
         if transition.owner is not None:
@@ -40,7 +43,7 @@ class EntryTable:
         return self.get(transition.entry_id)
 
     def set(self, entry_id: int, values: Mapping[str, Any]) -> None:
-        """Set columns that no event tells of."""
+        """Set columns; an event, if one is to tell of it, is the caller's."""
         self._db.execute(
             f"UPDATE entries SET {', '.join(f'{name} = :{name}' for name in values)}"
             " WHERE id = :id",
@@ -49,8 +52,7 @@ class EntryTable:
 
     def insert(self, entry: Entry) -> Entry:
         """Add a row, with its first event."""
-        fields = {name: getattr(entry, name) for name in COLUMNS if name != "id"}
-        values = to_row({name: value for name, value in fields.items() if value is not None})
+        values = to_row({name: getattr(entry, name) for name in COLUMNS if name != "id"})
         cursor = self._db.execute(
             f"INSERT INTO entries ({', '.join(values)})"
             f" VALUES ({', '.join(f':{name}' for name in values)})",
@@ -98,7 +100,7 @@ class EntryTable:
         )
         return [
             Event(
-                datetime.fromtimestamp(row["at"] / 1000, UTC),
+                to_time(row["at"]),
                 TaskState(row["from_state"]) if row["from_state"] else None,
                 TaskState(row["to_state"]),
                 row["detail"],

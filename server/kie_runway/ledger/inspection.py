@@ -1,10 +1,11 @@
 """What a ledger is like, for those who only look: nothing is copied, changed or locked."""
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from kie_runway.ledger.migrations import MIGRATIONS, schema_version
-from kie_runway.ledger.reading import connect_to_read, has_log, reading
+from kie_runway.ledger.reading import read
 
 WAIT_S = 1.0
 
@@ -32,16 +33,13 @@ def inspect(path: Path) -> Inspection | None:
     Raises:
         LedgerError: It cannot be read, or was written by a newer version.
     """
-    try:
-        with (
-            reading(path),
-            connect_to_read(path, log=has_log(path), timeout_s=WAIT_S) as connection,
-        ):
-            version = schema_version(connection, path)
-            tasks = unknown = 0
-            if version:
-                count = "SELECT count(*), count(CASE state WHEN 'unknown' THEN 1 END) FROM entries"
-                tasks, unknown = connection.execute(count).fetchone()
-    except FileNotFoundError:
-        return None
-    return Inspection(tasks, unknown, version < len(MIGRATIONS))
+
+    def look(connection: sqlite3.Connection) -> Inspection:
+        version = schema_version(connection, path)
+        tasks = unknown = 0
+        if version:
+            count = "SELECT count(*), count(CASE state WHEN 'unknown' THEN 1 END) FROM entries"
+            tasks, unknown = connection.execute(count).fetchone()
+        return Inspection(tasks, unknown, version < len(MIGRATIONS))
+
+    return read(path, look, timeout_s=WAIT_S)

@@ -1,49 +1,55 @@
-"""How those open a ledger who only look: without a lock where nobody writes, and told clearly."""
+"""How those read a ledger who only look: without a lock where nobody writes."""
 
 import sqlite3
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from stat import S_ISREG
+from typing import TypeVar
 
 from kie_runway.errors import LedgerError
 
-
-def has_log(path: Path) -> bool:
-    """Whether somebody has the ledger open, or had when they crashed."""
-    return path.with_name(f"{path.name}-wal").exists()
+T = TypeVar("T")
 
 
-def connect_to_read(
-    path: Path, *, log: bool, timeout_s: float = 5.0
-) -> "closing[sqlite3.Connection]":
+def read(
+    path: Path, look: Callable[[sqlite3.Connection], T], *, timeout_s: float = 5.0
+) -> T | None:
     """
-    A connection that cannot write.
+    What `look` finds on a connection that cannot write; None if there is no ledger. Blocks.
 
-    Without a log nobody has the file open, so it needs no lock; taking one would leave files
-    beside it, and could not be done where only reading is allowed.
-    """
-    options = "mode=ro" if log else "mode=ro&immutable=1"
-    return closing(sqlite3.connect(f"{path.as_uri()}?{options}", uri=True, timeout=timeout_s))
-
-
-@contextmanager
-def reading(path: Path) -> Generator[None]:
-    """
-    A ledger is read.
+    It looks a second time if somebody opened the ledger during the first.
 
     Raises:
-        FileNotFoundError: There is none.
-        LedgerError: It cannot be read.
+        LedgerError: The ledger cannot be read.
     """
     try:
         if not S_ISREG(path.stat().st_mode):  # opening anything else might wait for ever
             raise LedgerError(f"The ledger at {path} is no regular file.")
         path.open("rb").close()  # its complaints are clearer than SQLite's
-        yield
+        has_log = _has_log(path)
+        found = _look(path, look, has_log, timeout_s)
+        if not has_log and _has_log(path):
+            found = _look(path, look, True, timeout_s)
     except FileNotFoundError:
-        raise
+        return None
     except OSError as exc:
         raise LedgerError(f"The ledger at {path} cannot be read ({exc.strerror}).") from exc
     except sqlite3.Error as exc:
         raise LedgerError(f"The ledger at {path} cannot be read ({exc}).") from exc
+    return found
+
+
+def _has_log(path: Path) -> bool:
+    """Whether somebody has the ledger open, or had when they crashed."""
+    return path.with_name(f"{path.name}-wal").exists()
+
+
+def _look(
+    path: Path, look: Callable[[sqlite3.Connection], T], has_log: bool, timeout_s: float
+) -> T:
+    # Without a log nobody has the file open, so it needs no lock; taking one would leave files
+    # beside it, and could not be done where only reading is allowed.
+    uri = f"{path.as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:
+        return look(connection)

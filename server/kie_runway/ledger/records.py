@@ -17,7 +17,7 @@ class Entry:
     """
     One intent: a paid request an agent meant, and the task that came of it.
 
-    Its state, task id and results only ever change through `Ledger.transition`. Times are
+    Its state only changes by compare and set, with an event in the same transaction. Times are
     aware UTC. `fingerprint` is None for a task that was made elsewhere and only adopted.
 
     Attributes:
@@ -170,7 +170,13 @@ class Transition:
 
     @classmethod
     def accepted(
-        cls, entry_id: int, task_id: str, *, at: datetime, now: datetime, detail: str | None = None
+        cls,
+        entry_id: int,
+        task_id: str,
+        *,
+        accepted_at: datetime,
+        at: datetime,
+        detail: str | None = None,
     ) -> "Transition":
         """
         KIE made a task of a row.
@@ -179,13 +185,13 @@ class Transition:
         """
         changes = {
             "task_id": task_id,
-            "accepted_at": at,
+            "accepted_at": accepted_at,
             "error": None,
             "owner": None,
             "lease_until": None,
         }
         doubtful = (TaskState.SUBMITTING, TaskState.UNKNOWN)
-        return cls(entry_id, doubtful, TaskState.WAIT, now, changes, detail)
+        return cls(entry_id, doubtful, TaskState.WAIT, at, changes, detail)
 
     @classmethod
     def remark(

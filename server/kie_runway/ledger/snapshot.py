@@ -1,12 +1,13 @@
 """The ledger as it stands, for those who only look: a copy, so that looking changes nothing."""
 
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kie_runway.ledger.migrations import schema_version
-from kie_runway.ledger.reading import connect_to_read, has_log, reading
+from kie_runway.ledger.reading import read
 from kie_runway.ledger.sqlite import SqliteLedger
 
 
@@ -22,7 +23,14 @@ async def open_snapshot(path: Path) -> AsyncGenerator[SqliteLedger | None]:
     """
     with TemporaryDirectory(prefix="kie-ledger-") as directory:
         copy = Path(directory, "ledger.db")
-        if not _copied(path, copy):
+
+        def copy_out(connection: sqlite3.Connection) -> bool:
+            schema_version(connection, path)
+            copy.unlink(missing_ok=True)  # of a first look that was not the last
+            connection.execute("VACUUM INTO ?", (str(copy),))
+            return True
+
+        if not read(path, copy_out):
             yield None
             return
         ledger = SqliteLedger(copy)
@@ -31,23 +39,3 @@ async def open_snapshot(path: Path) -> AsyncGenerator[SqliteLedger | None]:
             yield ledger
         finally:
             await ledger.aclose()
-
-
-def _copied(path: Path, copy: Path) -> bool:
-    """Whether there was anything to copy."""
-    try:
-        with reading(path):
-            log = has_log(path)
-            _copy(path, copy, log=log)
-            if not log and has_log(path):  # somebody has opened it meanwhile
-                copy.unlink()
-                _copy(path, copy, log=True)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _copy(path: Path, copy: Path, *, log: bool) -> None:
-    with connect_to_read(path, log=log) as connection:
-        schema_version(connection, path)
-        connection.execute("VACUUM INTO ?", (str(copy),))

@@ -1,9 +1,10 @@
 """The ledger in one SQLite file."""
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -30,6 +31,8 @@ from kie_runway.ledger.sqlite_sends import SqliteSends
 from kie_runway.ledger.sqlite_uploads import SqliteUploads
 from kie_runway.models import AT_KIE, ErrorInfo, TaskKind, TaskState
 
+log = logging.getLogger(__name__)
+
 LEASE_MAX_MS = 3_600_000
 SAVE_AFTER_MAX_MS = 86_400_000
 
@@ -47,7 +50,7 @@ class SqliteLedger:
         self._rows = EntryTable(self._database)
         self._sends = SqliteSends(self._database, daily_credits)
         self._intents = SqliteIntents(self._rows, self._sends)
-        self.inbox = SqliteInbox(self._database)
+        self.inbox = SqliteInbox(self._database, self._rows)
         self.uploads = SqliteUploads(self._database)
 
     def subscribe(self, listener: OnChange) -> None:
@@ -89,13 +92,13 @@ class SqliteLedger:
         entry_id: int,
         *,
         owner: str,
-        lease_until: datetime,
+        lease: timedelta,
         limit: Limit,
         now: Callable[[], datetime],
         changes: Mapping[str, Any] | None = None,
     ) -> Turn:
-        columns = {"owner": owner, "lease_until": lease_until, **(changes or {})}
-        return await self._commit(self._take_turn, entry_id, limit, now, columns)
+        columns = {"owner": owner, **(changes or {})}
+        return await self._commit(self._take_turn, entry_id, lease, limit, now, columns)
 
     async def spent(self, account: str, *, now: datetime) -> float:
         return await self._database.read(self._sends.spent, account, now)
@@ -108,8 +111,10 @@ class SqliteLedger:
     async def transition(self, transition: Transition) -> Entry | None:
         return await self._commit(self._rows.change, transition)
 
-    async def take_look(self, entry_id: int, *, now: datetime, since: datetime) -> Look | None:
-        return await self._database.write(self._take_look, entry_id, now, since)
+    async def take_look(
+        self, entry_id: int, *, now: datetime, known: datetime | None
+    ) -> Look | None:
+        return await self._database.write(self._take_look, entry_id, now, known)
 
     async def set_file(self, entry_id: int, file: str) -> Entry:
         return await self._commit(self._set_file, entry_id, file)
@@ -156,7 +161,7 @@ class SqliteLedger:
     ) -> Sequence[Entry]:
         return await self._database.read(self._list, account, states, limit, before)
 
-    async def unfinished(self) -> Sequence[Entry]:
+    async def at_kie(self) -> Sequence[Entry]:
         return await self._database.read(
             self._rows.all, f"WHERE state IN ({marks(AT_KIE)}) ORDER BY id", *AT_KIE
         )
@@ -164,8 +169,10 @@ class SqliteLedger:
     async def history(self, entry_id: int) -> Sequence[Event]:
         return await self._database.read(self._rows.history, entry_id)
 
-    async def durations(self, kind: TaskKind, arguments: Mapping[str, Any]) -> Sequence[float]:
-        return await self._database.read(self._durations, kind, arguments)
+    async def durations(
+        self, kind: TaskKind, *, duration: int | None, quality: str | None
+    ) -> Sequence[float]:
+        return await self._database.read(self._durations, kind, duration, quality)
 
     async def moved_elsewhere(self) -> bool:
         return await self._database.moved_elsewhere()
@@ -177,10 +184,14 @@ class SqliteLedger:
         return await asyncio.shield(change)
 
     def _announce(self, change: asyncio.Future[Any]) -> None:
-        if change.exception() is None:
-            for entry in _entries_of(change.result()):
-                for listener in self._listeners:
+        if change.exception() is not None:
+            return
+        for entry in _entries_of(change.result()):
+            for listener in self._listeners:
+                try:
                     listener(entry)
+                except Exception:  # the change is made, and the others want to hear of it
+                    log.exception("a listener broke off")
 
     async def _sweep(
         self,
@@ -203,7 +214,7 @@ class SqliteLedger:
 
         return await self._commit(sweep)
 
-    # Everything below runs in the database's thread; what changes, in a transaction.
+    # Everything below runs in one of the database's threads; what changes, in a transaction.
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -212,6 +223,7 @@ class SqliteLedger:
     def _take_turn(
         self,
         entry_id: int,
+        lease: timedelta,
         limit: Limit,
         clock: Callable[[], datetime],
         changes: Mapping[str, Any],
@@ -235,7 +247,7 @@ class SqliteLedger:
             (TaskState.QUEUED,),
             TaskState.SUBMITTING,
             now,
-            {"sent_at": now, **changes},
+            {"sent_at": now, "lease_until": now + lease, **changes},
         )
         return Turn(entry=self._rows.change(turn))
 
@@ -245,13 +257,12 @@ class SqliteLedger:
             (to_ms(until), owner),
         )
 
-    def _take_look(self, entry_id: int, now: datetime, since: datetime) -> Look | None:
-        at = to_ms(now)
-        # Not `looked_at <= since`: once the clock went back, that would be true for everybody.
+    def _take_look(self, entry_id: int, now: datetime, known: datetime | None) -> Look | None:
+        # Not `looked_at <= known`: once the clock went back, that would be true for everybody.
         cursor = self._db.execute(
             f"UPDATE entries SET looked_at = ? WHERE id = ? AND state IN ({marks(AT_KIE)})"
-            " AND (looked_at IS NULL OR looked_at = ?)",
-            (at, entry_id, *AT_KIE, to_ms(since)),
+            " AND looked_at IS ?",
+            (to_ms(now), entry_id, *AT_KIE, None if known is None else to_ms(known)),
         )
         entry = self._rows.one("WHERE id = ?", entry_id)
         return None if entry is None else Look(entry, granted=cursor.rowcount == 1)
@@ -311,12 +322,14 @@ class SqliteLedger:
             values.append(before)
         return self._rows.all(f"{where} ORDER BY id DESC LIMIT ?", *values, limit)
 
-    def _durations(self, kind: TaskKind, arguments: Mapping[str, Any]) -> Sequence[float]:
+    def _durations(
+        self, kind: TaskKind, duration: int | None, quality: str | None
+    ) -> Sequence[float]:
         rows = self._db.execute(
             "SELECT took_s FROM entries WHERE kind = ? AND took_s IS NOT NULL"
             " AND json_extract(arguments, '$.duration') IS ?"
             " AND json_extract(arguments, '$.quality') IS ? ORDER BY id DESC LIMIT ?",
-            (kind, arguments.get("duration"), arguments.get("quality"), DURATIONS_MAX),
+            (kind, duration, quality, DURATIONS_MAX),
         )
         return [row["took_s"] for row in rows]
 

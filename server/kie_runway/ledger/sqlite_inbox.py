@@ -1,21 +1,22 @@
 """The inbox of callbacks in one SQLite file."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kie_runway.ledger.database import Database
+from kie_runway.ledger.entries import EntryTable
 from kie_runway.ledger.records import CALLBACKS_PER_ENTRY, Callback, Entry
-from kie_runway.ledger.rows import CLOCK_JUMP_MS, SELECT, to_entry, to_ms
-from kie_runway.models import TaskState
+from kie_runway.ledger.rows import CLOCK_JUMP_MS, to_ms, to_time
 
 
 class SqliteInbox:
     """The `Inbox` of a `SqliteLedger`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rows: EntryTable) -> None:
         self._database = database
+        self._rows = rows
 
     async def entry_of(self, callback_hash: str) -> Entry | None:
-        return await self._database.read(self._entry_of, callback_hash)
+        return await self._database.read(self._rows.one, "WHERE callback_hash = ?", callback_hash)
 
     async def receive(
         self, entry_id: int, task_id: str, *, signed_at: int | None, now: datetime
@@ -30,13 +31,7 @@ class SqliteInbox:
     async def settle(self, callback_id: int, outcome: str) -> None:
         await self._database.write(self._settle, callback_id, outcome)
 
-    # Everything below runs in the database's thread.
-
-    def _entry_of(self, callback_hash: str) -> Entry | None:
-        row = self._database.connection.execute(
-            f"{SELECT} WHERE callback_hash = ?", (callback_hash,)
-        ).fetchone()
-        return None if row is None else to_entry(row)
+    # Everything below runs in one of the database's threads.
 
     def _receive(self, entry_id: int, task_id: str, signed_at: int | None, now: datetime) -> bool:
         db = self._database.connection
@@ -61,10 +56,7 @@ class SqliteInbox:
     def _repeat(self, callback_id: int, entry_id: int, now: datetime) -> bool:
         """An unsigned callback came again: it may have been too early, or a stranger's, before."""
         db = self._database.connection
-        state = db.execute("SELECT state FROM entries WHERE id = ?", (entry_id,)).fetchone()[
-            "state"
-        ]
-        if TaskState(state).is_terminal:
+        if self._rows.get(entry_id).state.is_terminal:
             return False
         db.execute(
             "UPDATE callbacks SET due_at = ?, received_at = ?, outcome = NULL"
@@ -82,7 +74,7 @@ class SqliteInbox:
         ).fetchone()
         if row is None:
             return None
-        received_at = datetime.fromtimestamp(row["received_at"] / 1000, UTC)
+        received_at = to_time(row["received_at"])
         return Callback(row["id"], row["entry_id"], row["task_id"], min(received_at, now))
 
     def _take(self, now: datetime, until: datetime) -> Callback | None:

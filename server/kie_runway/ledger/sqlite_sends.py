@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from kie_runway.budget import DAY, Spend, over_budget
 from kie_runway.errors import OverBudgetError
+from kie_runway.ledger.cap import DAY, Spend, over_budget
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.records import Limit
 from kie_runway.ledger.rows import CLOCK_JUMP_MS, to_ms, to_time

@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
+from kie_runway.errors import LedgerError
+
 T = TypeVar("T")
 
 
@@ -21,7 +23,8 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        # A daemon, so that one that nobody ends does not keep the process from ending.
+        # A daemon, or a process that forgot to end it would hang. When it exits, it is ended all
+        # the same, so that nothing that was asked for is lost.
         self._thread = Thread(target=self._work, name=name, daemon=True)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._has_ended = False
@@ -31,10 +34,10 @@ class Worker:
         What some work returns or raises; it is done even when nobody waits for it any more.
 
         Raises:
-            RuntimeError: The worker has ended.
+            LedgerError: The worker has ended.
         """
-        if self._has_ended:
-            raise RuntimeError("The worker has ended.")
+        if self._has_ended:  # a callback may come while the server ends
+            raise LedgerError("The ledger is closed.")
         if not self._thread.is_alive():
             self._thread.start()
             atexit.register(self.end)
@@ -44,6 +47,8 @@ class Worker:
         def job() -> None:
             try:
                 settle = partial(result.set_result, work())
+            except StopIteration as exc:  # which no future takes
+                settle = partial(result.set_exception, RuntimeError(repr(exc)))
             except BaseException as exc:  # whoever asked shall know
                 settle = partial(result.set_exception, exc)
             with suppress(RuntimeError):  # the loop has ended, and who waited with it
@@ -63,6 +68,7 @@ class Worker:
     def _work(self) -> None:
         while job := self._jobs.get():
             job()
+            del job  # or it would keep alive what it holds until the next one
 
 
 def _settle_unless_cancelled(result: "Future[T]", settle: Callable[[], None]) -> None:

@@ -53,12 +53,10 @@ async def opened(
     return await ledger.open_intent(wanted, now=now, since=since or now - TEN_MINUTES)
 
 
-async def submitting(
-    ledger: Ledger, wanted: Intent, *, lease_until: datetime = NOW + TEN_MINUTES
-) -> Entry:
+async def submitting(ledger: Ledger, wanted: Intent, *, lease: timedelta = TEN_MINUTES) -> Entry:
     entry = (await opened(ledger, wanted)).entry
     turn = await ledger.take_turn(
-        entry.id, owner="me", lease_until=lease_until, limit=Limit(100, 10), now=lambda: NOW
+        entry.id, owner="me", lease=lease, limit=Limit(100, 10), now=lambda: NOW
     )
     assert turn.entry is not None
     return turn.entry
@@ -79,7 +77,7 @@ async def unknown(ledger: Ledger, wanted: Intent, *, callback_hash: str | None =
     turn = await ledger.take_turn(
         entry.id,
         owner="me",
-        lease_until=NOW + TEN_MINUTES,
+        lease=TEN_MINUTES,
         limit=Limit(100, 10),
         now=lambda: NOW,
         changes={"callback_hash": callback_hash},

@@ -1,8 +1,6 @@
 """What every store of the ledger promises; written once, run over each store."""
 
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from tests.server.ledger.rows import (
@@ -157,12 +155,12 @@ async def test_listing_is_newest_first_in_pages_by_state(open_ledger: OpenLedger
     assert [entry.request_id for entry in rest] == ["r-2", "r-1", "r-0"]
 
 
-async def test_unfinished_are_those_at_kie(open_ledger: OpenLedger) -> None:
+async def test_what_waits_to_be_sent_is_not_at_kie(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         await opened(ledger, intent("r-1"))
         entry = await at_kie(ledger, intent("r-2"))
 
-        assert await ledger.unfinished() == [entry]
+        assert await ledger.at_kie() == [entry]
 
 
 async def test_a_task_from_elsewhere_is_adopted_once(open_ledger: OpenLedger) -> None:
@@ -182,18 +180,6 @@ async def test_a_task_from_elsewhere_is_adopted_once(open_ledger: OpenLedger) ->
 
     assert first == second
     assert first.id > 0
-
-
-@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
-async def test_files_are_readable_by_their_owner_only(
-    open_ledger: OpenLedger, tmp_path: Path
-) -> None:
-    async with open_ledger() as ledger:
-        await opened(ledger, intent())
-        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "deep").iterdir()}
-
-    assert (tmp_path / "deep").stat().st_mode & 0o777 == 0o700
-    assert set(modes.values()) == {0o600}, modes
 
 
 async def test_a_success_expires_once_its_time_has_come(open_ledger: OpenLedger) -> None:

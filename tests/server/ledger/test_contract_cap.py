@@ -30,7 +30,9 @@ ANY = Limit(creates=1000, window_s=10)
 
 
 async def turn(ledger: Ledger, entry_id: int, now: datetime = NOW) -> Turn:
-    return await ledger.take_turn(entry_id, owner="me", lease_until=now, limit=ANY, now=lambda: now)
+    return await ledger.take_turn(
+        entry_id, owner="me", lease=TEN_MINUTES, limit=ANY, now=lambda: now
+    )
 
 
 async def sent(ledger: Ledger, wanted: Intent, now: datetime = NOW) -> Entry:

@@ -27,9 +27,7 @@ HOUR = timedelta(hours=1)
 
 async def sent_by(ledger: Ledger, owner: str, request_id: str) -> Entry:
     entry = (await opened(ledger, intent(request_id))).entry
-    turn = await ledger.take_turn(
-        entry.id, owner=owner, lease_until=NOW + LEASE, limit=LIMIT, now=lambda: NOW
-    )
+    turn = await ledger.take_turn(entry.id, owner=owner, lease=LEASE, limit=LIMIT, now=lambda: NOW)
     assert turn.entry is not None
     return turn.entry
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.server.ledger.rows import LIMIT, NOW, OpenLedger, intent, opened
+from tests.server.ledger.rows import LIMIT, NOW, TEN_MINUTES, OpenLedger, intent, opened
 
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Turn
@@ -21,7 +21,7 @@ MS = 0.001  # waits are rounded up
 async def turn(ledger: Ledger, entry_id: int, at_s: float) -> Turn:
     now = NOW + timedelta(seconds=at_s)
     return await ledger.take_turn(
-        entry_id, owner="me", lease_until=now, limit=LIMIT, now=lambda: now
+        entry_id, owner="me", lease=TEN_MINUTES, limit=LIMIT, now=lambda: now
     )
 
 

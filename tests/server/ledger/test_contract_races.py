@@ -9,6 +9,7 @@ from tests.server.ledger.rows import (
     ENDED,
     LIMIT,
     NOW,
+    TEN_MINUTES,
     OpenLedger,
     at_kie,
     clock_at,
@@ -30,7 +31,7 @@ async def test_the_limiter_lets_only_so_many_submit_in_a_window(open_ledger: Ope
             await ledger.take_turn(
                 entry.id,
                 owner="me",
-                lease_until=NOW,
+                lease=TEN_MINUTES,
                 limit=LIMIT,
                 now=clock_at(NOW + timedelta(seconds=number)),
             )
@@ -39,7 +40,7 @@ async def test_the_limiter_lets_only_so_many_submit_in_a_window(open_ledger: Ope
         late = await ledger.take_turn(
             entries[3].id,
             owner="me",
-            lease_until=NOW,
+            lease=TEN_MINUTES,
             limit=LIMIT,
             now=lambda: NOW + timedelta(seconds=10),
         )
@@ -55,7 +56,7 @@ async def test_only_one_of_two_processes_takes_the_turn(open_ledger: OpenLedger)
         turns = await asyncio.gather(
             *(
                 ledger.take_turn(
-                    entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=lambda: NOW
+                    entry.id, owner="me", lease=TEN_MINUTES, limit=LIMIT, now=lambda: NOW
                 )
                 for ledger in (one, two)
             )
@@ -72,7 +73,7 @@ async def test_two_processes_at_once_never_take_more_turns_than_the_limit(
         turns = await asyncio.gather(
             *(
                 ledger.take_turn(
-                    entry.id, owner="me", lease_until=NOW, limit=LIMIT, now=lambda: NOW
+                    entry.id, owner="me", lease=TEN_MINUTES, limit=LIMIT, now=lambda: NOW
                 )
                 for pair in zip(entries[::2], entries[1::2], strict=True)
                 for ledger, entry in zip((one, two), pair, strict=True)
@@ -118,8 +119,8 @@ async def test_a_submission_whose_owner_is_gone_is_unknown_and_never_queued_agai
     open_ledger: OpenLedger,
 ) -> None:
     async with open_ledger() as ledger:
-        alive = await submitting(ledger, intent("r-1"), lease_until=NOW + timedelta(seconds=60))
-        dead = await submitting(ledger, intent("r-2"), lease_until=NOW - timedelta(seconds=1))
+        alive = await submitting(ledger, intent("r-1"), lease=timedelta(seconds=60))
+        dead = await submitting(ledger, intent("r-2"), lease=-timedelta(seconds=1))
         stranded = await ledger.strand(now=NOW, error=ENDED)
 
         assert [(row.id, row.state, row.error) for row in stranded] == [

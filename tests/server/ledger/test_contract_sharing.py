@@ -1,7 +1,7 @@
 """What every store promises to processes that share the work on its rows."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from tests.server.ledger.rows import (
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.anyio
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-NEVER = datetime.fromtimestamp(0, NOW.tzinfo)
 DAY = timedelta(days=1)
 
 
@@ -31,7 +30,7 @@ async def test_one_process_looks_and_the_others_are_told_when(open_ledger: OpenL
     async with open_ledger() as one, open_ledger() as two:
         entry = await at_kie(one, intent())
         looks = await asyncio.gather(
-            *(ledger.take_look(entry.id, now=NOW, since=NEVER) for ledger in (one, two) * 10)
+            *(ledger.take_look(entry.id, now=NOW, known=None) for ledger in (one, two) * 10)
         )
 
     assert all(looks)
@@ -46,10 +45,10 @@ async def test_each_round_has_one_look_whatever_the_clock_does(
 ) -> None:
     async with open_ledger() as one, open_ledger() as two:
         entry = await at_kie(one, intent())
-        await one.take_look(entry.id, now=NOW, since=NEVER)
+        await one.take_look(entry.id, now=NOW, known=None)
         later = NOW + moved
         looks = [
-            await ledger.take_look(entry.id, now=later + SECOND * turn, since=NOW)
+            await ledger.take_look(entry.id, now=later + SECOND * turn, known=NOW)
             for turn, ledger in enumerate((one, two, one, two))
         ]
 
@@ -61,12 +60,12 @@ async def test_each_round_has_one_look_whatever_the_clock_does(
 async def test_who_was_refused_a_look_can_have_the_next(open_ledger: OpenLedger) -> None:
     async with open_ledger() as one, open_ledger() as two:
         entry = await at_kie(one, intent())
-        await one.take_look(entry.id, now=NOW, since=NEVER)
-        refused = await two.take_look(entry.id, now=NOW + SECOND, since=NEVER)
+        await one.take_look(entry.id, now=NOW, known=None)
+        refused = await two.take_look(entry.id, now=NOW + SECOND, known=None)
         assert refused is not None
         assert refused.entry.looked_at is not None
         next_one = await two.take_look(
-            entry.id, now=NOW + SECOND * 9, since=refused.entry.looked_at
+            entry.id, now=NOW + SECOND * 9, known=refused.entry.looked_at
         )
 
     assert not refused.granted
@@ -82,8 +81,8 @@ async def test_there_is_no_look_at_what_is_not_at_kie(open_ledger: OpenLedger) -
             await unknown(ledger, intent("r-3")),
             await succeeded(ledger, intent("r-4")),
         ]
-        looks = [await ledger.take_look(row.id, now=NOW, since=NEVER) for row in rows]
-        nothing = await ledger.take_look(1000, now=NOW, since=NEVER)
+        looks = [await ledger.take_look(row.id, now=NOW, known=None) for row in rows]
+        nothing = await ledger.take_look(1000, now=NOW, known=None)
 
     assert looks == [Look(row, granted=False) for row in rows]
     assert nothing is None
@@ -127,9 +126,9 @@ async def test_only_what_others_wrote_counts_as_written_elsewhere(open_ledger: O
     async with open_ledger() as one, open_ledger() as two:
         await one.moved_elsewhere()
         entry = await at_kie(one, intent())
-        await one.take_look(entry.id, now=NOW, since=NEVER)
+        await one.take_look(entry.id, now=NOW, known=None)
         own = await one.moved_elsewhere()
-        await two.take_look(entry.id, now=NOW + SECOND, since=NOW)
+        await two.take_look(entry.id, now=NOW + SECOND, known=NOW)
         others = await one.moved_elsewhere()
         once = await one.moved_elsewhere()
 
@@ -155,8 +154,8 @@ async def test_durations_are_those_of_like_tasks_latest_first(open_ledger: OpenL
         for number in range(3):
             await succeeded(ledger, intent(f"r-{number}"), f"t-{number}", took_s=60.0 + number)
         await succeeded(ledger, intent("untimed"), "t-3")
-        plain = await ledger.durations(intent().kind, {})
-        other = await ledger.durations(intent().kind, {"duration": 10, "quality": "720p"})
+        plain = await ledger.durations(intent().kind, duration=None, quality=None)
+        other = await ledger.durations(intent().kind, duration=10, quality="720p")
 
     assert plain == [62.0, 61.0, 60.0]
     assert other == []

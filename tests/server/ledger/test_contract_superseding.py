@@ -161,7 +161,7 @@ async def test_a_repeated_word_does_not_supersede_what_took_the_place(
         first = await confirmed(ledger, intent())
         queued = await confirmed(ledger, intent(), now=LATER + PATIENCE)
         turn = await ledger.take_turn(
-            first.entry.id, owner="me", lease_until=LATER, limit=LIMIT, now=lambda: LATER
+            first.entry.id, owner="me", lease=TEN_MINUTES, limit=LIMIT, now=lambda: LATER
         )
         assert turn.entry is not None
         await ledger.strand(now=LATER + TEN_MINUTES, error=ENDED)
@@ -182,7 +182,7 @@ async def test_what_took_the_place_can_be_superseded_after_its_own_time(
         await unknown(ledger, intent())
         second = (await confirmed(ledger, intent())).entry
         await ledger.take_turn(
-            second.id, owner="me", lease_until=LATER, limit=LIMIT, now=lambda: LATER
+            second.id, owner="me", lease=timedelta(minutes=1), limit=LIMIT, now=lambda: LATER
         )
         await ledger.strand(now=LATER + TEN_MINUTES, error=ENDED)
         third = await confirmed(ledger, intent(), now=LATER + PATIENCE)
@@ -216,7 +216,7 @@ async def test_a_superseded_row_that_is_found_after_all_keeps_its_own_task(
         )
         by_task = await ledger.find("local", "late")
         by_request = await ledger.find("local", "r-1")
-        unfinished = await ledger.unfinished()
+        unfinished = await ledger.at_kie()
 
     assert found is not None
     assert by_task == found
@@ -316,7 +316,7 @@ async def _play(open_ledger: OpenLedger, calls: list[tuple[int, bool, bool, bool
                 assert now - before.sent_at >= PATIENCE
             if sent:
                 await ledger.take_turn(
-                    result.entry.id, owner="me", lease_until=now, limit=LIMIT, now=clock_at(now)
+                    result.entry.id, owner="me", lease=TEN_MINUTES, limit=LIMIT, now=clock_at(now)
                 )
                 await ledger.strand(now=now + timedelta(seconds=1), error=ENDED)
             assert await ledger.find("local", name) == await ledger.get(result.entry.id)

@@ -1,6 +1,7 @@
 """What is special about the SQLite store."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -96,12 +97,37 @@ async def test_a_failed_migration_leaves_the_old_file(
     assert (tables, version) == (0, 0)
 
 
-async def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+async def test_a_ledger_that_is_not_open_or_was_closed_says_so(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "ledger.db")
-
     with pytest.raises(LedgerError, match="not open"):
         await ledger.find("local", "x")
+    await ledger.open()
     await ledger.aclose()
+
+    with pytest.raises(LedgerError, match="closed"):
+        await ledger.find("local", "x")
+
+
+async def test_what_reads_cannot_write(tmp_path: Path) -> None:
+    database = Database(tmp_path / "ledger.db")
+    await database.open()
+
+    with pytest.raises(LedgerError, match="readonly"):
+        await database.read(lambda: database.connection.execute("DELETE FROM entries"))
+    await database.aclose()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+async def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    home = tmp_path / "deep"
+    ledger = SqliteLedger(home / "ledger.db")
+    await ledger.open()
+    await opened(ledger, intent())
+    modes = {path.name: path.stat().st_mode & 0o777 for path in home.iterdir()}
+    await ledger.aclose()
+
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert modes == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), 0o600)
 
 
 async def test_who_only_reads_does_not_wait_for_another_process_that_writes(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kie_runway.errors import LedgerError
 from kie_runway.ledger.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -34,9 +35,17 @@ async def test_work_is_done_in_turn_by_one_thread(worker: Worker) -> None:
     assert names == {"a worker"}
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(
+    ("kind", "comes_back"),
+    [
+        (ValueError, ValueError),
+        (KeyboardInterrupt, KeyboardInterrupt),
+        (SystemExit, SystemExit),
+        (StopIteration, RuntimeError),
+    ],
+)
 async def test_what_the_work_raises_comes_back_and_ends_nothing(
-    worker: Worker, kind: type[BaseException]
+    worker: Worker, kind: type[BaseException], comes_back: type[BaseException]
 ) -> None:
     def fail() -> None:
         raise kind("broken")
@@ -45,7 +54,7 @@ async def test_what_the_work_raises_comes_back_and_ends_nothing(
         asked = worker.run(fail)
         await asyncio.wait([asked])
 
-        assert isinstance(asked.exception(), kind)
+        assert isinstance(asked.exception(), comes_back)
         assert await worker.run(lambda: "well") == "well"
 
 
@@ -70,7 +79,7 @@ async def test_an_end_waits_for_what_was_asked_and_refuses_more(worker: Worker) 
     worker.end()
 
     assert done == list(range(100))
-    with pytest.raises(RuntimeError, match="ended"):
+    with pytest.raises(LedgerError, match="closed"):
         worker.run(lambda: None)
 
 
@@ -93,6 +102,7 @@ def test_a_worker_outlives_the_loop_that_asked(worker: Worker) -> None:
 def test_a_process_that_ends_without_ending_it_still_does_what_was_asked(tmp_path: Path) -> None:
     program = f"""
 import asyncio, atexit, pathlib, threading
+from kie_runway.errors import LedgerError
 from kie_runway.ledger.worker import Worker
 
 def work():
