@@ -28,6 +28,7 @@ OK: Final = 200
 NOT_VISIBLE: Final = (404, 422)  # on a look-up: KIE does not show the task (contract §6.1)
 FAILED_TASK: Final = (408, 501)  # on a look-up: the task is over without a video (contract §2.3)
 
+RATE_LIMITED: Final = 429
 # A gateway may say these after KIE has taken the request.
 _UNCLEAR_4XX: Final = (408, 425, 499)
 
@@ -76,7 +77,7 @@ _BY_CODE: Final[Mapping[int, _Meaning]] = MappingProxyType(
         404: (RefusedError, "KIE does not have what the request names."),
         408: (UnavailableError, "KIE heard nothing from the video service for 10 minutes."),
         422: (RefusedError, "KIE refused a parameter of the request."),
-        429: (RateLimitedError, "KIE got too many requests and refused this one."),
+        RATE_LIMITED: (RateLimitedError, "KIE got too many requests and refused this one."),
         433: (NotAllowedError, "The usage cap of this API key is reached: raise it at kie.ai."),
         451: (RefusedError, "KIE could not fetch the media: its URL must be public."),
         455: (MaintenanceError, "KIE is in maintenance."),
@@ -93,7 +94,8 @@ def failure(answer: Answer, code: int | None, message: str | None, use: Use) -> 
     The error that an answer amounts to; None for success.
 
     Most errors come with HTTP 200 and a body code, so a known code counts for more than the
-    status; success takes both.
+    status; success takes both. But where a gateway may have spoken in KIE's place, no code proves
+    that a paid request was not taken.
 
     Args:
         answer: As received.
@@ -121,6 +123,8 @@ def failure(answer: Answer, code: int | None, message: str | None, use: Use) -> 
 def _meaning(status: int, code: int | None, use: Use) -> _Meaning:
     if use is Use.LOOK_UP and code in FAILED_TASK:
         return GenerationFailedError, "KIE says that the generation failed."
+    if use is Use.PAID and _may_be_a_gateways(status, code):
+        return UnavailableError, f"KIE's answer contradicts itself: code {code}, but HTTP {status}."
     if code is not None and code in _BY_CODE:
         return _BY_CODE[code]
     if code == OK:
@@ -131,6 +135,15 @@ def _meaning(status: int, code: int | None, use: Use) -> _Meaning:
     if 400 <= status < 500 and status not in _UNCLEAR_4XX:
         return _meaning_of_status(status, code, use)
     return UnavailableError, f"Instead of KIE's answer came HTTP {status}."
+
+
+def _may_be_a_gateways(status: int, code: int | None) -> bool:
+    """Whether a code need not be KIE's; but it documents refusals under HTTP 500 (§2)."""
+    if code is None or code == status:
+        return False
+    if status == 500:
+        return code == RATE_LIMITED  # the one that would be sent again by itself
+    return status in _UNCLEAR_4XX or status > 500
 
 
 def _meaning_of_status(status: int, code: int | None, use: Use) -> _Meaning:

@@ -37,6 +37,10 @@ BARE_REFUSALS = {
     451: "refused",
     455: "maintenance",
 }
+CONTRADICTORY = (
+    *((408, 429), (425, 402), (499, 422), (500, 429), (501, 455), (502, 429), (503, 429)),
+    *((503, 455), (504, 429), (504, 401), (520, 400), (524, 404)),
+)
 BARE_UNCLEAR = (200, 201, 204, 300, 304, 408, 425, 499, 500, 501, 502, 503, 504, 505, 520, 550)
 RETRY_AFTER = (
     "0",
@@ -97,6 +101,7 @@ async def test_an_http_refusal_without_an_envelope_costs_nothing(
         *((BODY_CODE, code, 200, True) for code in (*UNCLEAR, *NO_CODES)),
         *((BODY_CODE, code, 200, False) for code in UNCLEAR),
         *((HTTP_STATUS, code, code, True) for code in UNCLEAR),
+        *((HTTP_STATUS, code, status, True) for status, code in CONTRADICTORY),
         (HTTP_STATUS, 200, 500, True),
         (HTTP_STATUS, 200, 404, False),
     ],

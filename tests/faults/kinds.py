@@ -47,6 +47,8 @@ _TAKEN_AND_LOST = (
         for status in (408, 425, 499, 500, 502, 503, 504, 520, 524)
     ),
     *(Kind(f"code {code}", (_refused(200, code, made=True),)) for code in (408, 500, 501)),
+    Kind("HTTP 504, code 429", (_refused(504, 429, made=True),)),
+    Kind("HTTP 503, code 400", (_refused(503, 400, made=True),)),
 )
 _LOST_AND_NOT_TAKEN = (
     Kind("reset", (Fault("reset_before", CREATE),)),
