@@ -95,7 +95,9 @@ IMPORTS: dict[str, set[str]] = {
         *("ledger.rows", "ledger.sqlite_inbox", "ledger.sqlite_intents", "ledger.sqlite_sends"),
         *("ledger.sqlite_uploads", "models"),
     },
-    "ledger.sqlite_inbox": {"ledger.database", "ledger.entries", "ledger.records", "ledger.rows"},
+    "ledger.sqlite_inbox": {
+        *("errors", "ledger.database", "ledger.entries", "ledger.records", "ledger.rows"),
+    },
     "ledger.sqlite_intents": {
         *("errors", "ledger.entries", "ledger.records", "ledger.rows", "ledger.sqlite_sends"),
         *("models",),

@@ -51,7 +51,7 @@ class Autosaver:
         self._running.append(asyncio.create_task(self._run(), name="autosave"))
 
     async def aclose(self) -> None:
-        """Break off; half a download is removed, and the next start begins it anew."""
+        """Break off; half a download is removed; a later start begins it anew, after `HELD`."""
         self._scope.cancel()
         await asyncio.gather(*self._running)
 

@@ -204,6 +204,8 @@ class Submitter:
         while not self._closing.is_set():
             # Before its turn, which must not be late.
             balance = await (self._balance_lately() if tries.turns else self._balance())
+            if self._closing.is_set():
+                break  # it stays queued
             tries.turns += 1
             token = new_token() if self._callback_base_url else None
             turn = await self._ledger.take_turn(

@@ -78,18 +78,24 @@ async def _measure(sandbox: BenchSandbox, home: Path, creates: int) -> list[list
                 database.execute("INSERT INTO rows VALUES (?)", (number,))
 
         async def written(number: int) -> None:
+            arguments = request.model_dump(mode="json", exclude_none=True)
             now = app.clock.now()
             intent = Intent(
                 account=f"bare account {number}",
                 request_id="one",
                 request_id_chosen=True,
                 kind=request.kind,
-                arguments=request.model_dump(mode="json", exclude_none=True),
+                arguments=arguments,
                 fingerprint="print",
             )
             entry = (await app.ledger.open_intent(intent, now=now, since=now)).entry
             turn = await app.ledger.take_turn(
-                entry.id, owner="bench", lease=LEASE, limit=LIMIT, now=app.clock.now
+                entry.id,
+                owner="bench",
+                lease=LEASE,
+                limit=LIMIT,
+                now=app.clock.now,
+                changes={"arguments": arguments, "credits_before": 100.0},
             )
             assert turn.entry is not None
             accepted = Transition.accepted(entry.id, f"bare {number}", accepted_at=now, at=now)

@@ -13,6 +13,7 @@ from tests.faults.evidence import Evidence
 from tests.faults.storm import Missed
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+LOST_PER_1000 = 5
 _TABLE = re.compile(r"(<!-- faults -->\n).*?(<!-- /faults -->)", re.DOTALL)
 
 
@@ -130,6 +131,9 @@ class Report:
         twice = sum(part.duplicates for part in self.parts.values())
         if twice:
             found.append(f"{twice} tasks were one too many.")
+        called_back = self.storms["attempts"]
+        if 1000 * called_back.lost > LOST_PER_1000 * called_back.intents:
+            found.append(f"{called_back.lost} tasks were lost although they were called back.")
         return [*found, *self.broken_off]
 
 

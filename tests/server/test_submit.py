@@ -96,6 +96,29 @@ async def test_a_cancelled_caller_leaves_the_request_running_and_recorded(
     assert creates(sandbox) == 1
 
 
+async def test_a_server_that_ends_sends_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        serve_sandbox() as (sandbox, settings),
+        open_desk(settings, tmp_path / "ledger.db") as desk,
+    ):
+        ending: list[asyncio.Task[None]] = []
+
+        async def end_meanwhile(*, patient: bool = True) -> float:
+            ending.append(asyncio.create_task(desk.submitter.aclose()))
+            await asyncio.sleep(0)
+            return 100.0
+
+        monkeypatch.setattr(desk.client, "credits", end_meanwhile)
+        with anyio.fail_after(30):
+            entry = await desk.start()
+            await asyncio.gather(*ending)
+
+    assert entry.state is TaskState.QUEUED
+    assert creates(sandbox) == 0
+
+
 async def test_never_more_than_the_limit_in_any_window(tmp_path: Path) -> None:
     clock = QuickClock()
     path = tmp_path / "ledger.db"

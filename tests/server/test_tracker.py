@@ -33,8 +33,8 @@ class Bench:
     sandbox: Sandbox
     settings: Settings
 
-    async def start(self) -> Entry:
-        request = GenerateRequest(prompt="a boat", aspect_ratio="16:9")
+    async def start(self, prompt: str = "a boat") -> Entry:
+        request = GenerateRequest(prompt=prompt, aspect_ratio="16:9")
         return (await self.app.submitter.start(self.app.account, request, None)).entry
 
     def lookups(self, entry: Entry) -> int:
@@ -69,6 +69,17 @@ async def test_a_glance_takes_one_fresh_look_and_the_next_one_rests() -> None:
             await it.app.tracker.wait(entry, 0)
 
         assert it.lookups(entry) == 1
+
+
+async def test_glances_at_many_tasks_keep_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(PATIENT) as it:  # whose rate allows one look, and the next much later
+        one, two = await it.start(), await it.start("another boat")
+        await it.app.tracker.wait(one, 0)
+        monkeypatch.setattr("kie_runway.tracker.GLANCE_S", 0.05)
+        sight = await it.app.tracker.wait(two, 0)
+
+        assert (it.lookups(one), it.lookups(two)) == (1, 0)
+    assert sight.entry.state is TaskState.WAIT
 
 
 async def test_a_wait_ends_in_time_with_the_task_still_followed() -> None:

@@ -40,8 +40,11 @@ class Inbox(Protocol):
         Store a callback; False when it changes nothing.
 
         A signed one counts once for each `signed_at` (Unix seconds). An unsigned one is
-        due again each time it comes while the row has not ended. No row takes more than
-        `CALLBACKS_PER_ENTRY`.
+        due again each time it comes while the row has not ended. A row keeps
+        `CALLBACKS_PER_ENTRY` at most; unsigned ones that were settled make room for others.
+
+        Raises:
+            LedgerError: The row is full of others; this one is worth sending again.
         """
         ...
 

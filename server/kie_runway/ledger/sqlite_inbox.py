@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from kie_runway.errors import LedgerError
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.entries import EntryTable
 from kie_runway.ledger.records import CALLBACKS_PER_ENTRY, Callback, Entry
@@ -44,14 +45,22 @@ class SqliteInbox:
         (count,) = db.execute(
             "SELECT count(*) FROM callbacks WHERE entry_id = ?", (entry_id,)
         ).fetchone()
-        if count >= CALLBACKS_PER_ENTRY:
-            return False
+        if count >= CALLBACKS_PER_ENTRY and not self._make_room(entry_id):
+            raise LedgerError("The task has too many callbacks that are not confirmed yet.")
         db.execute(
             "INSERT INTO callbacks (entry_id, task_id, signed_at, received_at, due_at)"
             " VALUES (?, ?, ?, ?, ?)",
             (*values, to_ms(now), to_ms(now)),
         )
         return True
+
+    def _make_room(self, entry_id: int) -> bool:
+        """Whoever knows an address can send any unsigned callback, and must not keep out KIE's."""
+        oldest = "SELECT min(id) FROM callbacks WHERE entry_id = ? AND signed_at = 0"
+        cursor = self._database.connection.execute(
+            f"DELETE FROM callbacks WHERE id = ({oldest} AND due_at IS NULL)", (entry_id,)
+        )
+        return cursor.rowcount == 1
 
     def _repeat(self, callback_id: int, entry_id: int, now: datetime) -> bool:
         """An unsigned callback came again: it may have been too early, or a stranger's, before."""

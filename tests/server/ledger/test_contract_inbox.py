@@ -15,6 +15,7 @@ from tests.server.ledger.rows import (
     unknown,
 )
 
+from kie_runway.errors import LedgerError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import CALLBACKS_PER_ENTRY, Callback
 
@@ -145,18 +146,42 @@ async def test_no_row_takes_more_callbacks_than_the_cap(
     async with open_ledger() as ledger:
         entry = await submitting(ledger, intent("r-1"))
         other = await submitting(ledger, intent("r-2"))
-        taken = [
-            await ledger.inbox.receive(
-                entry.id, f"t-{number}", signed_at=STAMP + number if signed else None, now=NOW
-            )
-            for number in range(CALLBACKS_PER_ENTRY + 5)
-        ]
+        for number in range(CALLBACKS_PER_ENTRY):
+            signed_at = STAMP + number if signed else None
+            assert await ledger.inbox.receive(entry.id, f"t-{number}", signed_at=signed_at, now=NOW)
+        with pytest.raises(LedgerError, match="too many callbacks"):
+            await ledger.inbox.receive(entry.id, "late", signed_at=STAMP, now=NOW)
         elsewhere = await ledger.inbox.receive(other.id, "t", signed_at=None, now=NOW)
         found = await due(ledger)
 
-    assert taken == [True] * CALLBACKS_PER_ENTRY + [False] * 5
     assert elsewhere
     assert len(found) == CALLBACKS_PER_ENTRY + 1
+
+
+async def test_strangers_who_know_an_address_cannot_keep_out_kie(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        entry = await submitting(ledger, intent())
+        for number in range(CALLBACKS_PER_ENTRY):
+            await ledger.inbox.receive(entry.id, f"forged-{number}", signed_at=None, now=NOW)
+        for callback in await due(ledger):
+            await ledger.inbox.settle(callback.id, "refused")
+        for _ in range(2):
+            assert await ledger.inbox.receive(entry.id, "true", signed_at=None, now=NOW)
+
+        assert [callback.task_id for callback in await due(ledger)] == ["true"]
+
+
+async def test_signed_callbacks_never_make_room_for_their_replay(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        entry = await submitting(ledger, intent())
+        for number in range(CALLBACKS_PER_ENTRY):
+            await ledger.inbox.receive(entry.id, "task-1", signed_at=STAMP + number, now=NOW)
+        for callback in await due(ledger):
+            await ledger.inbox.settle(callback.id, "refused")
+
+        assert not await ledger.inbox.receive(entry.id, "task-1", signed_at=STAMP, now=NOW)
+        with pytest.raises(LedgerError, match="too many callbacks"):
+            await ledger.inbox.receive(entry.id, "task-1", signed_at=None, now=NOW)
 
 
 async def test_the_secret_part_of_an_address_finds_its_row_whatever_became_of_it(

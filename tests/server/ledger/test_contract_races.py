@@ -143,6 +143,23 @@ async def test_changes_are_announced_after_they_are_committed(open_ledger: OpenL
     ]
 
 
+async def test_a_listener_that_breaks_silences_nobody(
+    open_ledger: OpenLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def fail(_: object) -> None:
+        raise RuntimeError("broken")
+
+    async with open_ledger() as ledger:
+        ledger.subscribe(fail)
+        ledger.subscribe(lambda entry: seen.append(entry.request_id))
+        await opened(ledger, intent())
+
+    assert seen == ["r-1"]
+    assert "a listener broke off" in caplog.text
+
+
 async def test_a_cancelled_caller_does_not_undo_or_hide_a_change(open_ledger: OpenLedger) -> None:
     announced = asyncio.Event()
     async with open_ledger() as ledger:
