@@ -143,9 +143,8 @@ class Tracker:
             self._follow(entry)
             follower = self._followers[entry.id]
             follower.entry, follower.unfinished_at = entry, ended_at
-            await self._look_out_of_turn(follower)
-            if follower.looking is not None:
-                await asyncio.wait({follower.looking})
+            await self._agenda.pass_by()
+            await asyncio.wait({self._look(follower)})
         return await self._sight(entry)
 
     @contextmanager
@@ -226,10 +225,11 @@ class Tracker:
         backing_off = follower.failures and now < follower.due and not follower.needs_the_user
         with suppress(TimeoutError):
             async with asyncio.timeout(GLANCE_S):
-                if follower.looking is None and not fresh and not backing_off:
-                    await self._look_out_of_turn(follower)
-                if follower.looking is not None:
-                    await asyncio.wait({follower.looking})
+                if follower.looking is None:
+                    if fresh or backing_off:
+                        return
+                    await self._agenda.pass_by()
+                await asyncio.wait({self._look(follower)})
 
     def _recount(self, entry_id: int) -> None:
         follower = self._followers.get(entry_id)
@@ -275,16 +275,12 @@ class Tracker:
     async def _look_when_due(self) -> None:
         while True:
             follower = self._followers.get(await self._agenda.take())
-            if follower is not None and follower.looking is None:
+            if follower is not None:
                 self._look(follower)
 
-    async def _look_out_of_turn(self, follower: Follower) -> None:
-        """Begin a look that was not due, but no faster than the rate allows."""
-        await self._agenda.pass_by()
-        if follower.looking is None:
-            self._look(follower)
+    def _look(self, follower: Follower) -> asyncio.Task[None]:
+        """Begin a look, or join the one that is under way."""
 
-    def _look(self, follower: Follower) -> None:
         async def look() -> None:
             try:
                 await self._look_once(follower)
@@ -297,7 +293,9 @@ class Tracker:
             finally:
                 follower.looking = None
 
-        follower.looking = asyncio.create_task(look())
+        if follower.looking is None:
+            follower.looking = asyncio.create_task(look())
+        return follower.looking
 
     async def _look_once(self, follower: Follower) -> None:
         known = follower.entry
