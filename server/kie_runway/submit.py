@@ -22,7 +22,7 @@ from kie_runway.errors import (
 )
 from kie_runway.leases import Leases
 from kie_runway.ledger.base import Ledger
-from kie_runway.ledger.records import Entry, Foreseen, Intent, Limit, Opened, Transition
+from kie_runway.ledger.records import Entry, Foreseen, Intent, Limit, Opened, Transition, Turn
 from kie_runway.models import (
     PROBABLY_NOT_CREATED,
     ExtendRequest,
@@ -44,6 +44,7 @@ SENT_APART: Final = timedelta(seconds=5)  # more than it takes from reading the 
 RECENT_ROWS = 50
 ANSWER_WITHIN_S = 40.0  # then the caller gets the row as it stands; clients give up at 60 s
 DRAIN_S = 65.0
+LEDGER_PAUSE_MAX_S = 60.0
 MAX_NOT_SENT = 3
 MAX_RATE_LIMITED = 5
 _REQUEST_ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that reads like another
@@ -208,18 +209,17 @@ class Submitter:
                 break  # it stays queued
             tries.turns += 1
             token = new_token() if self._callback_base_url else None
-            turn = await self._ledger.take_turn(
-                entry_id,
-                owner=self._leases.owner,
-                lease=self._leases.length,
-                limit=LIMIT,
-                now=self._clock.now,
-                changes={
-                    "arguments": _arguments(request),  # an uploaded file may have moved
-                    "credits_before": balance,
-                    "callback_hash": hash_token(token) if token else None,
-                },
-            )
+            changes = {
+                "arguments": _arguments(request),  # an uploaded file may have moved
+                "credits_before": balance,
+                "callback_hash": hash_token(token) if token else None,
+            }
+            try:
+                turn = await self._take_turn(entry_id, changes)
+            except LedgerError:  # perhaps another program has it locked for a while
+                log.exception("could not take a turn", extra={"entry_id": entry_id})
+                await self._pause(tries.after_ledger_failed())
+                continue
             ended_as, pause_s = None, turn.wait_s
             if turn.refused is not None:
                 return turn.refused
@@ -229,6 +229,16 @@ class Submitter:
                 return ended_as
             await self._pause(pause_s)
         return None
+
+    async def _take_turn(self, entry_id: int, changes: Mapping[str, Any]) -> Turn:
+        return await self._ledger.take_turn(
+            entry_id,
+            owner=self._leases.owner,
+            lease=self._leases.length,
+            limit=LIMIT,
+            now=self._clock.now,
+            changes=changes,
+        )
 
     async def _send(
         self, entry: Entry, request: PaidRequest, tries: "_Tries", token: str | None
@@ -330,10 +340,15 @@ class _Tries:
     turns: int = 0
     not_sent: int = 0
     rate_limited: int = 0
+    ledger_failed: int = 0
 
     def after_not_sent(self) -> float | None:
         self.not_sent += 1
         return 2**self.not_sent / 2 if self.not_sent < MAX_NOT_SENT else None
+
+    def after_ledger_failed(self) -> float:
+        self.ledger_failed += 1
+        return min(LEDGER_PAUSE_MAX_S, 2**self.ledger_failed / 2)
 
     def after_rate_limited(self, retry_after_s: float | None) -> float | None:
         self.rate_limited += 1

@@ -14,9 +14,8 @@ from kie_runway import submit
 from kie_runway.clock import Clock
 from kie_runway.errors import LedgerError, NotSentError, OutcomeUnknownError
 from kie_runway.leases import HEARTBEAT_S, LEASE
-from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition, Turn
 from kie_runway.models import ErrorInfo, TaskState
-from kie_runway.outcomes import MAX_COMMITS
 from kie_runway.remedies import remedy
 from kie_runway_sandbox import Fault
 
@@ -42,7 +41,7 @@ async def test_a_fault_of_ours_while_sending_is_unknown(
 async def test_a_ledger_that_fails_after_acceptance_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = [LedgerError("full")] * (MAX_COMMITS - 1)
+    failures = [LedgerError("full")] * 5
     async with (
         serve_sandbox() as (_, settings),
         open_desk(settings, tmp_path / "ledger.db") as desk,
@@ -58,6 +57,28 @@ async def test_a_ledger_that_fails_after_acceptance_is_tried_again(
         entry = await desk.start()
 
     assert entry.state is TaskState.WAIT
+
+
+async def test_what_waits_behind_a_ledger_that_fails_for_a_while_is_sent_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [LedgerError("locked")] * 5
+    async with (
+        serve_sandbox() as (sandbox, settings),
+        open_desk(settings, tmp_path / "ledger.db") as desk,
+    ):
+        take_turn = desk.ledger.take_turn
+
+        async def flaky(entry_id: int, **options: Any) -> Turn:
+            if failures:
+                raise failures.pop()
+            return await take_turn(entry_id, **options)
+
+        monkeypatch.setattr(desk.ledger, "take_turn", flaky)
+        entry = await desk.start()
+
+    assert entry.state is TaskState.WAIT
+    assert creates(sandbox) == 1
 
 
 async def test_an_answer_that_outlives_its_lease_still_counts(
