@@ -2,15 +2,16 @@
 MCP over stdin and stdout without worker threads.
 
 The SDK's own transport reads stdin in a thread, so SIGINT hangs until the client closes it and
-SIGTERM skips the clean-up. Here both, and the end of stdin, end the process at once, after paid
-requests under way have been drained.
+SIGTERM skips the clean-up. Here a signal is one more way for stdin to end: the SDK runs out of
+lines and winds up in its usual order, and whatever else arrives is never read. The process then
+ends at once, after paid requests under way have been drained.
 """
 
 import asyncio
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -24,21 +25,28 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 FINISH_S = 1.0  # for requests read before stdin ended; clients send SIGTERM after 2 s
 
 
-async def serve_stdio(server: StrictServer[Any]) -> None:
-    """Serve until stdin ends or SIGINT or SIGTERM arrives."""
+async def serve_stdio(server: StrictServer[Any], drain: Callable[[], Awaitable[None]]) -> None:
+    """
+    Serve until stdin or a signal ends it, and return when all is drained.
+
+    Args:
+        server: What to serve.
+        drain: Returns when paid requests under way are recorded. It is awaited however serving
+            ends, and while a first signal still kills nothing: clients close stdin and soon
+            send SIGTERM.
+    """
     if not _can_poll_stdin():
-        await server.run_stdio_async()
+        try:
+            await server.run_stdio_async()
+        finally:
+            await drain()
         return
     async with _wire() as (lines, output):
-        serving = asyncio.create_task(server.serve_streams(lines, output))
-
-        def stop() -> None:
-            # Clients close stdin and soon send SIGTERM; what is being drained by then goes on.
-            if not lines.ended:
-                serving.cancel()
-
-        with on_signal(stop), suppress(asyncio.CancelledError):
-            await serving
+        with on_signal(lines.stop):
+            try:
+                await server.serve_streams(lines, output)
+            finally:
+                await drain()
 
 
 def _can_poll_stdin() -> bool:
@@ -79,15 +87,20 @@ class _Lines:
     def __init__(self, reader: asyncio.StreamReader, output: "_Output") -> None:
         self._reader = reader
         self._output = output
-        self.ended = False
-        """Whether the client has closed its end and everything before that was read."""
+        self._is_stopped = False
         self._opening: list[str] | None = None
+
+    def stop(self) -> None:
+        """End here: no line is handed out any more, read or unread, and no answer waited for."""
+        self._is_stopped = True
+        self._output.stop()
+        self._reader.set_exception(asyncio.IncompleteReadError(b"", None))
 
     def __aiter__(self) -> "_Lines":
         return self
 
     async def __anext__(self) -> str:
-        while line := await self._next_line():
+        while (line := await self._next_line()) and not self._is_stopped:
             message = read_message(line)
             if message is not None:
                 if isinstance(message, JSONRPCRequest):
@@ -96,8 +109,8 @@ class _Lines:
             refused = refusal(line)
             if refused is not None:
                 await self._output.write(refused)
-        self.ended = True
-        await self._output.finish()
+        if not self._is_stopped:
+            await self._output.finish()
         raise StopAsyncIteration
 
     async def _next_line(self) -> str:
@@ -153,11 +166,18 @@ class _Output:
         self._turn = asyncio.Lock()
         self._unanswered = 0
         self._answered = asyncio.Event()
+        self._ready = asyncio.Event()
         self._is_ending = False
+        self._is_stopped = False
 
     def expect_answer(self) -> None:
         """The client sent a request."""
         self._unanswered += 1
+
+    def stop(self) -> None:
+        """Write what the client has room for, but never wait for it to read."""
+        self._is_stopped = True
+        self._ready.set()
 
     async def finish(self) -> None:
         """The client sends no more: let quick requests be answered, and wait for no reader."""
@@ -187,16 +207,18 @@ class _Output:
         """Nothing is buffered here."""
 
     async def _writable(self) -> bool:
+        if self._is_stopped:
+            return False
         loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
-        loop.add_writer(self._fd, ready.set)
+        self._ready.clear()
+        loop.add_writer(self._fd, self._ready.set)
         try:
-            while not ready.is_set():
+            while not self._ready.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(FINISH_S):
-                        await ready.wait()
-                if self._is_ending and not ready.is_set():
+                        await self._ready.wait()
+                if self._is_ending and not self._ready.is_set():
                     return False
         finally:
             loop.remove_writer(self._fd)
-        return True
+        return not self._is_stopped

@@ -1,19 +1,22 @@
 """A server that has to end while KIE is still answering a paid request."""
 
+import json
+import os
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import cast
 
 import pytest
 from tests.journeys.processes import RawHttp, Standalone, http_server, standalone_sandbox
-from tests.wire import RAW_ERAS, WITHIN_S, RawEra, Wire
+from tests.wire import COMMAND, META, RAW_ERAS, WITHIN_S, RawEra, Wire
 
 CLIENTS_PATIENCE_S = 2.0  # SDK clients close stdin, wait this long, and send SIGTERM
 ANSWER_S = 3.0
+FULL = Path("/dev/full")
 PROMPT = "a paper boat"
 PAID = {"prompt": PROMPT, "request_id": "boat"}
 
@@ -46,12 +49,17 @@ def end_as_clients_do(wire: Wire) -> None:
 ENDINGS = (close_stdin, terminate, interrupt, end_as_clients_do)
 
 
-def send_slowly(wire: Wire, kie: Standalone, answer_s: float) -> None:
-    """Get a paid request under way: KIE has made the task and takes its time to say so."""
+def send_slowly(wire: Wire, kie: Standalone, answer_s: float) -> int:
+    """
+    Get a paid request under way: KIE has made the task and takes its time to say so.
+
+    Returns the number of the call that pays.
+    """
     kie.inject("slow_head", "runway/generate", seconds=answer_s)
     wire.open()
-    wire.ask_tool("generate_video", prompt=PROMPT, request_id="boat")
+    paying = wire.ask_tool("generate_video", prompt=PROMPT, request_id="boat")
     kie.await_event("create")
+    return paying
 
 
 def row(home: Path) -> tuple[str, str | None]:
@@ -85,6 +93,93 @@ def test_a_paid_request_under_way_is_drained_and_recorded(
     assert [task["task_id"] for task in listed] == paid
     assert again["deduplicated"]
     assert len(paid) == 1
+
+
+def write_on(wire: Wire, paying: int) -> None:
+    """What a client may still send: a ping, its cancellation, one more video, and rubbish."""
+    wire.ask("ping")
+    wire.write(
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": paying}}
+    )
+    wire.ask_tool("generate_video", prompt="another boat", request_id="late")
+    wire.write_raw(b"no json\n[]\n\xff\n")
+    wire.ask("ping")
+
+
+@pytest.mark.parametrize("era", RAW_ERAS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_nothing_that_arrives_after_a_signal_cuts_the_drain_short(
+    number: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    log = tmp_path / "stderr"
+    with Wire(era=era, env=kie.env, stderr=log) as wire:
+        paying = send_slowly(wire, kie, ANSWER_S)
+        wire.process.send_signal(number)
+        assert wire.answer(paying)["error"]["message"] == "Connection closed"
+        write_on(wire, paying)
+        code = wire.end()
+
+    (paid,) = kie.events("create")
+    assert code == 0
+    assert row(tmp_path / "home") == ("wait", paid["task_id"])
+    assert b"Traceback" not in log.read_bytes()
+
+
+@pytest.mark.parametrize("era", RAW_ERAS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_arrives_with_a_signal_does_not_cut_the_drain_short_either(
+    number: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    """The agent got the same Ctrl-C; what it writes may come just before ours or just after."""
+    log = tmp_path / "stderr"
+    with Wire(era=era, env=kie.env, stderr=log) as wire:
+        paying = send_slowly(wire, kie, ANSWER_S)
+        for _ in range(20):
+            wire.ask("ping")
+        wire.process.send_signal(number)
+        for _ in range(20):
+            wire.ask("ping")
+        wire.write(
+            {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": paying}}
+        )
+        code = wire.end()
+
+    (paid,) = kie.events("create")
+    assert code == 0
+    assert row(tmp_path / "home") == ("wait", paid["task_id"])
+    assert b"Traceback" not in log.read_bytes()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full is Linux")
+def test_a_failure_of_the_sdk_does_not_cut_the_drain_short(kie: Standalone, tmp_path: Path) -> None:
+    """Writing an answer fails, which takes everything down that the SDK runs."""
+    call = {"name": "generate_video", "arguments": PAID, "_meta": META}
+    kie.inject("slow_head", "runway/generate", seconds=ANSWER_S)
+    with (
+        FULL.open("wb") as full,
+        subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=full,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | kie.env,
+            bufsize=0,
+        ) as server,
+    ):
+        assert server.stdin is not None
+        server.stdin.write(request(1, "tools/call", call))
+        kie.await_event("create")
+        server.stdin.write(request(2, "server/discover", {"_meta": META}))
+        code = server.wait(WITHIN_S)
+
+    (paid,) = kie.events("create")
+    assert code == 1
+    assert row(tmp_path / "home") == ("wait", paid["task_id"])
+
+
+def request(number: int, method: str, params: Mapping[str, object]) -> bytes:
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    return json.dumps(message).encode() + b"\n"
 
 
 @pytest.mark.parametrize("era", RAW_ERAS)

@@ -119,6 +119,25 @@ async def test_a_signal_ends_it_at_once(number: signal.Signals) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+async def test_a_signal_ends_it_even_if_nobody_reads_what_it_refuses(
+    number: signal.Signals,
+) -> None:
+    process = await asyncio.create_subprocess_exec(*SERVE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write(lines(GREETING) + b"no json\n" * 20_000)
+    with anyio.fail_after(30):
+        await process.stdout.readuntil(b"\n")
+        process.send_signal(number)
+        assert await process.stderr.read() == b""  # ends with the process
+        await process.communicate()
+
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("line", "request_", "answer"),
     [
