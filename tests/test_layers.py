@@ -127,7 +127,7 @@ IMPORTS: dict[str, set[str]] = {
     "rate": set(),
     "redaction": set(),
     "remedies": {"errors"},
-    "rescue": {"ledger.base", "ledger.records", "models"},
+    "rescue": {"errors", "folder", "ledger.base", "ledger.records", "models"},
     "roots": {"errors", "models"},
     "sandboxed": {"pace", "settings"},
     "saving": {"client", "clock", "errors", "ledger.base", "ledger.records", "media", "models"},

@@ -52,18 +52,27 @@ class Leases:
             await asyncio.gather(self._heart, return_exceptions=True)
 
     async def beat(self) -> None:
-        """Renew this process's leases, then strand those that ran out, less what was rescued."""
-        await self._rescue.give_back(self._ledger)
+        """
+        Renew this process's leases, then strand those that ran out, less what was rescued.
+
+        Raises:
+            LedgerError: The ledger cannot be written.
+        """
         now = self._clock.now()
         await self._ledger.extend_leases(self.owner, now + self.length)
+        try:
+            await self._rescue.give_back(self._ledger)
+        except LedgerError:  # nor does this keep a server from starting
+            log.exception("could not give back kept task ids")
         await self._ledger.strand(now=now, error=_STRANDED)
+        await self._rescue.stock()
 
     async def _beat_on(self) -> None:
         while True:
             await self._clock.tick(HEARTBEAT_S)
             try:
                 await self.beat()
-            except LedgerError:
+            except Exception:  # a heart that stopped would give up requests under way
                 log.exception("could not renew leases")
 
 

@@ -47,7 +47,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     tracker = Tracker(ledger, client, clock=clock, pace=pace)
     news = News(LOCAL_ACCOUNT, ledger, tracker)
     confirmer = Confirmer(ledger, client, tracker, clock=clock, pace=pace)
-    rescue = Rescue(settings.ledger_path.with_suffix(".rescue"))
+    rescue = Rescue(settings.ledger_path)
     leases = Leases(ledger, clock, rescue)
     submitter = Submitter(
         ledger,

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from kie_runway.clock import Clock
 from kie_runway.errors import (
@@ -20,7 +21,8 @@ from kie_runway.rescue import Rescue
 
 log = logging.getLogger(__name__)
 
-MAX_COMMITS = 6  # once closing; before that there is no end
+CLOSING: Final = timedelta(seconds=50)  # then no more; the submitter waits a little longer
+COMMIT_PAUSE_S = 0.2  # at first; twice as long each time
 COMMIT_PAUSE_MAX_S = 10.0
 
 
@@ -28,8 +30,8 @@ class Outcomes:
     """
     Records the ends of what this process sends.
 
-    A ledger that fails is asked again and again, until it works or the server has closed; a task
-    id is meanwhile kept in a file, for it cannot be had a second time.
+    A ledger that fails is asked again and again, until it works or the server has been closing
+    for `CLOSING`; a task id is meanwhile kept in a file, for it cannot be had a second time.
     """
 
     def __init__(
@@ -97,9 +99,10 @@ class Outcomes:
             "state": transition.to.value,
             "task_id": task_id,
         }
-        attempt = 0
+        kept = False
+        give_up_at: datetime | None = None
+        pause_s = COMMIT_PAUSE_S
         while True:
-            attempt += 1
             try:
                 changed = await self._ledger.transition(transition)
             except TaskIdTakenError:
@@ -107,11 +110,15 @@ class Outcomes:
                 raise
             except LedgerError:
                 log.exception("could not record how a paid request ended", extra=extra)
-                if attempt == 1 and task_id is not None:
-                    await self._rescue.keep(entry, task_id, transition.at)
-                if self._closing.is_set() and attempt >= MAX_COMMITS:
-                    raise
-                await self._clock.sleep(min(COMMIT_PAUSE_MAX_S, 2**attempt / 10))
+                if task_id is not None and not kept:
+                    kept = await self._rescue.keep(entry, task_id, transition.at)
+                if self._closing.is_set():
+                    now = self._clock.now()
+                    give_up_at = give_up_at or now + CLOSING
+                    if now >= give_up_at:
+                        raise
+                await self._clock.sleep(pause_s)
+                pause_s = min(COMMIT_PAUSE_MAX_S, 2 * pause_s)
             else:
                 if changed is None and not await self._is_known(entry, task_id):
                     log.error("a paid request ended on a row that had moved on", extra=extra)

@@ -348,7 +348,7 @@ class _Tries:
 
     def after_ledger_failed(self) -> float:
         self.ledger_failed += 1
-        return min(LEDGER_PAUSE_MAX_S, 2**self.ledger_failed / 2)
+        return min(LEDGER_PAUSE_MAX_S, 2.0**self.ledger_failed / 2)
 
     def after_rate_limited(self, retry_after_s: float | None) -> float | None:
         self.rate_limited += 1

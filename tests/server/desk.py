@@ -56,7 +56,7 @@ class Desk:
             upload_url=settings.upload_url,
             user_agent=settings.user_agent,
         )
-        self.rescue = Rescue(path.with_suffix(".rescue"))
+        self.rescue = Rescue(path)
         self.leases = Leases(self.ledger, clock, self.rescue)
         self.submitter = Submitter(
             self.ledger,
