@@ -95,6 +95,14 @@ def test_a_paid_request_under_way_is_drained_and_recorded(
     assert len(paid) == 1
 
 
+@pytest.fixture(name="terminal")
+def _terminal() -> Generator[None]:
+    """Hang-ups count, also where these tests run under `nohup`, which children inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def write_on(wire: Wire, paying: int) -> None:
     """What a client may still send: a ping, its cancellation, one more video, and rubbish."""
     wire.ask("ping")
@@ -106,6 +114,7 @@ def write_on(wire: Wire, paying: int) -> None:
     wire.ask("ping")
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("era", RAW_ERAS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_nothing_that_arrives_after_a_signal_cuts_the_drain_short(
