@@ -70,6 +70,7 @@ class Services:
         self._app: App | None = None
         self._is_open = asyncio.Event()
         self._stack = AsyncExitStack()
+        self._closing: asyncio.Task[None] | None = None
 
     async def ready(self) -> App:
         """
@@ -120,7 +121,17 @@ class Services:
             log.exception("could not open the ledger")
 
     async def aclose(self) -> None:
-        """Finish what is being sent, record it, close everything."""
+        """
+        Finish what is being sent, up to 65 s, record it, close everything; once.
+
+        Whoever asks meanwhile shares the closing, and cuts nothing short when they are cancelled,
+        as one inside the SDK is when that breaks.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="closing")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         if self._opening is not None:
             await asyncio.wait({self._opening})
         await self._stack.aclose()

@@ -45,18 +45,6 @@ class RunwayServer(StrictServer[Services]):
     def __init__(self, services: Services, **options: Any) -> None:
         super().__init__(**options)
         self.services = services
-        self._closing: asyncio.Task[None] | None = None
-
-    async def aclose(self) -> None:
-        """
-        Let paid requests under way end and be recorded, up to 65 s, and close everything.
-
-        It happens once, in a task of its own, however many wait for it: a waiter that is
-        cancelled, as ours inside the SDK is when that breaks, cuts nothing short.
-        """
-        if self._closing is None:
-            self._closing = asyncio.create_task(self.services.aclose(), name="closing")
-        await asyncio.shield(self._closing)
 
 
 def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServer:
@@ -78,7 +66,7 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServ
             yield services
         finally:
             opening.cancel()
-            await server.aclose()
+            await services.aclose()
 
     async def note_answer(
         ctx: ServerRequestContext[Services], call_next: CallNext

@@ -81,10 +81,10 @@ async def _serve(
             finally:
                 opening.cancel()
                 await asyncio.wait([opening])
-                await server.aclose()  # the server never ran if its port was taken
+                await server.services.aclose()  # the server never ran if its port was taken
         else:
             async with _callbacks_beside(server, callbacks_port):
-                await serve_stdio(server, server.aclose)
+                await serve_stdio(server, server.services.aclose)
 
 
 @asynccontextmanager

@@ -67,6 +67,12 @@ def row(home: Path) -> tuple[str, str | None]:
     return cast("tuple[str, str | None]", query(home, "SELECT state, task_id FROM entries"))
 
 
+def the_one_paid(kie: Standalone) -> tuple[str, str]:
+    """How the row of what KIE booked, and booked once, has to look."""
+    (paid,) = kie.events("create")
+    return "wait", paid["task_id"]
+
+
 def query(home: Path, statement: str) -> object:
     with closing(sqlite3.connect(home / "ledger.db")) as ledger, ledger:
         return ledger.execute(statement).fetchone()
@@ -103,12 +109,15 @@ def _terminal() -> Generator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+def cancel(wire: Wire, paying: int) -> None:
+    params = {"requestId": paying}
+    wire.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+
 def write_on(wire: Wire, paying: int) -> None:
     """What a client may still send: a ping, its cancellation, one more video, and rubbish."""
     wire.ask("ping")
-    wire.write(
-        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": paying}}
-    )
+    cancel(wire, paying)
     wire.ask_tool("generate_video", prompt="another boat", request_id="late")
     wire.write_raw(b"no json\n[]\n\xff\n")
     wire.ask("ping")
@@ -128,9 +137,8 @@ def test_nothing_that_arrives_after_a_signal_cuts_the_drain_short(
         write_on(wire, paying)
         code = wire.end()
 
-    (paid,) = kie.events("create")
     assert code == 0
-    assert row(tmp_path / "home") == ("wait", paid["task_id"])
+    assert row(tmp_path / "home") == the_one_paid(kie)
     assert b"Traceback" not in log.read_bytes()
 
 
@@ -148,14 +156,11 @@ def test_what_arrives_with_a_signal_does_not_cut_the_drain_short_either(
         wire.process.send_signal(number)
         for _ in range(20):
             wire.ask("ping")
-        wire.write(
-            {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": paying}}
-        )
+        cancel(wire, paying)
         code = wire.end()
 
-    (paid,) = kie.events("create")
     assert code == 0
-    assert row(tmp_path / "home") == ("wait", paid["task_id"])
+    assert row(tmp_path / "home") == the_one_paid(kie)
     assert b"Traceback" not in log.read_bytes()
 
 
@@ -181,9 +186,8 @@ def test_a_failure_of_the_sdk_does_not_cut_the_drain_short(kie: Standalone, tmp_
         server.stdin.write(request(2, "server/discover", {"_meta": META}))
         code = server.wait(WITHIN_S)
 
-    (paid,) = kie.events("create")
     assert code == 1
-    assert row(tmp_path / "home") == ("wait", paid["task_id"])
+    assert row(tmp_path / "home") == the_one_paid(kie)
 
 
 def request(number: int, method: str, params: Mapping[str, object]) -> bytes:

@@ -23,11 +23,10 @@ WITHIN_S = 20
 
 @pytest.mark.parametrize("wrong", [RuntimeError("a bug"), OSError(errno.EIO, "broken")])
 async def test_a_heart_outlives_any_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Exception
+    ledger: SqliteLedger, rescue: Rescue, monkeypatch: pytest.MonkeyPatch, wrong: Exception
 ) -> None:
-    ledger, clock = SqliteLedger(tmp_path / "ledger.db"), HeldClock()
-    await ledger.open()
-    leases = Leases(ledger, clock, Rescue(tmp_path / "ledger.db"))
+    clock = HeldClock()
+    leases = Leases(ledger, clock, rescue)
     extend, extended, faults = ledger.extend_leases, anyio.Event(), [wrong]
 
     async def flaky(owner: str, until: datetime) -> None:
@@ -43,15 +42,12 @@ async def test_a_heart_outlives_any_fault(
             await clock.pass_sleep(HEARTBEAT_S)
         await extended.wait()
     await leases.aclose()
-    await ledger.aclose()
 
 
 async def test_kept_ids_that_cannot_be_given_back_neither_end_a_start_nor_a_lease(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: SqliteLedger, rescue: Rescue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger, clock = SqliteLedger(tmp_path / "ledger.db"), HeldClock()
-    await ledger.open()
-    rescue = Rescue(tmp_path / "ledger.db")
+    clock = HeldClock()
     leases = Leases(ledger, clock, rescue)
     entry = await submitting(ledger, intent(), lease=timedelta(seconds=1))
     await rescue.keep(entry, "task-1", clock.now())
@@ -64,7 +60,6 @@ async def test_kept_ids_that_cannot_be_given_back_neither_end_a_start_nor_a_leas
     await leases.open()
     await leases.aclose()
     row = await ledger.get(entry.id)
-    await ledger.aclose()
 
     assert row is not None
     assert row.lease_until == clock.now() + LEASE
@@ -72,11 +67,9 @@ async def test_kept_ids_that_cannot_be_given_back_neither_end_a_start_nor_a_leas
 
 @pytest.mark.parametrize("method", ["names", "remove", "create"])
 async def test_a_broken_place_for_task_ids_does_not_keep_a_server_from_starting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+    ledger: SqliteLedger, rescue: Rescue, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    ledger, clock = SqliteLedger(tmp_path / "ledger.db"), HeldClock()
-    await ledger.open()
-    rescue = Rescue(tmp_path / "ledger.db")
+    clock = HeldClock()
     await rescue.keep(await submitting(ledger, intent()), "task-1", clock.now())
 
     def fail(*_: object) -> None:
@@ -86,17 +79,13 @@ async def test_a_broken_place_for_task_ids_does_not_keep_a_server_from_starting(
     leases = Leases(ledger, clock, rescue)
     await leases.open()
     await leases.aclose()
-    await ledger.aclose()
 
 
 async def test_a_server_that_starts_sets_space_aside_before_anything_is_sent(
-    tmp_path: Path,
+    ledger: SqliteLedger, rescue: Rescue, tmp_path: Path
 ) -> None:
-    ledger = SqliteLedger(tmp_path / "ledger.db")
-    await ledger.open()
-    leases = Leases(ledger, HeldClock(), Rescue(tmp_path / "ledger.db"))
+    leases = Leases(ledger, HeldClock(), rescue)
     await leases.open()
     await leases.aclose()
-    await ledger.aclose()
 
     assert len(list((tmp_path / "ledger.db.rescue").glob(f"*{SPARE}"))) == SPARES

@@ -1,9 +1,8 @@
 """What is usual, learned from what KIE took; and how long a task took, as well as it is known."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from tests.server.desk import NOW
@@ -38,14 +37,6 @@ def row(number: int, arguments: Mapping[str, object] = SHORT, took_s: float | No
         task_id=f"t-{number}",
         took_s=took_s,
     )
-
-
-@pytest.fixture(name="ledger")
-async def _ledger(tmp_path: Path) -> AsyncGenerator[SqliteLedger]:
-    ledger = SqliteLedger(tmp_path / "ledger.db")
-    await ledger.open()
-    yield ledger
-    await ledger.aclose()
 
 
 async def learn(

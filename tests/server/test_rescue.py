@@ -1,6 +1,5 @@
 """A task id outlives a ledger that cannot be written, even if the process ends meanwhile."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -23,19 +22,6 @@ pytestmark = pytest.mark.anyio
 
 def files(directory: Path) -> list[Path]:
     return list((directory / "ledger.db.rescue").glob(f"*{KEPT}"))
-
-
-@pytest.fixture(name="rescue")
-def _rescue(tmp_path: Path) -> Rescue:
-    return Rescue(tmp_path / "ledger.db")
-
-
-@pytest.fixture(name="ledger")
-async def _ledger(tmp_path: Path) -> AsyncGenerator[SqliteLedger]:
-    ledger = SqliteLedger(tmp_path / "ledger.db")
-    await ledger.open()
-    yield ledger
-    await ledger.aclose()
 
 
 async def test_an_id_that_the_ledger_never_took_is_there_after_the_restart(

@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -35,19 +34,6 @@ def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
         return write(fd, data[:room])
 
     monkeypatch.setattr(os, "write", write_over)
-
-
-@pytest.fixture(name="rescue")
-def _rescue(tmp_path: Path) -> Rescue:
-    return Rescue(tmp_path / "ledger.db")
-
-
-@pytest.fixture(name="ledger")
-async def _ledger(tmp_path: Path) -> AsyncGenerator[SqliteLedger]:
-    ledger = SqliteLedger(tmp_path / "ledger.db")
-    await ledger.open()
-    yield ledger
-    await ledger.aclose()
 
 
 async def test_a_full_disk_keeps_as_many_ids_as_space_was_set_aside_for(

@@ -14,12 +14,25 @@ from kie_runway import submit
 from kie_runway.clock import Clock
 from kie_runway.errors import LedgerError, NotSentError, OutcomeUnknownError
 from kie_runway.leases import HEARTBEAT_S, LEASE
-from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition, Turn
+from kie_runway.ledger.base import Ledger
+from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.models import ErrorInfo, TaskState
 from kie_runway.remedies import remedy
 from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
+
+
+def fail_at_first(patch: pytest.MonkeyPatch, ledger: Ledger, name: str) -> None:
+    """Let a method fail five times before it works."""
+    method, failures = getattr(ledger, name), [LedgerError("full or locked")] * 5
+
+    async def flaky(*args: object, **options: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await method(*args, **options)
+
+    patch.setattr(ledger, name, flaky)
 
 
 async def test_a_fault_of_ours_while_sending_is_unknown(
@@ -41,19 +54,11 @@ async def test_a_fault_of_ours_while_sending_is_unknown(
 async def test_a_ledger_that_fails_after_acceptance_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = [LedgerError("full")] * 5
     async with (
         serve_sandbox() as (_, settings),
         open_desk(settings, tmp_path / "ledger.db") as desk,
     ):
-        transition = desk.ledger.transition
-
-        async def flaky(change: Transition) -> Entry | None:
-            if failures:
-                raise failures.pop()
-            return await transition(change)
-
-        monkeypatch.setattr(desk.ledger, "transition", flaky)
+        fail_at_first(monkeypatch, desk.ledger, "transition")
         entry = await desk.start()
 
     assert entry.state is TaskState.WAIT
@@ -62,19 +67,11 @@ async def test_a_ledger_that_fails_after_acceptance_is_tried_again(
 async def test_what_waits_behind_a_ledger_that_fails_for_a_while_is_sent_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = [LedgerError("locked")] * 5
     async with (
         serve_sandbox() as (sandbox, settings),
         open_desk(settings, tmp_path / "ledger.db") as desk,
     ):
-        take_turn = desk.ledger.take_turn
-
-        async def flaky(entry_id: int, **options: Any) -> Turn:
-            if failures:
-                raise failures.pop()
-            return await take_turn(entry_id, **options)
-
-        monkeypatch.setattr(desk.ledger, "take_turn", flaky)
+        fail_at_first(monkeypatch, desk.ledger, "take_turn")
         entry = await desk.start()
 
     assert entry.state is TaskState.WAIT

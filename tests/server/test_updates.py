@@ -1,9 +1,7 @@
 """News of a task that has ended: late, twice, or from another process."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -45,14 +43,6 @@ def news(state: TaskState, name: str = "late") -> TaskUpdate:
 
 AT_KIE = [state for state in TaskState if state.is_at_kie]
 ENDS = [TaskState.SUCCESS, TaskState.FAIL]
-
-
-@pytest.fixture(name="ledger")
-async def _ledger(tmp_path: Path) -> AsyncGenerator[SqliteLedger]:
-    ledger = SqliteLedger(tmp_path / "ledger.db")
-    await ledger.open()
-    yield ledger
-    await ledger.aclose()
 
 
 @pytest.fixture(name="updates")
