@@ -54,16 +54,19 @@ def settings_for(url: str, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, era: Era = "auto", **options: Any) -> AsyncGenerator["Agent"]:
+async def connect(
+    settings: Settings, era: Era = "auto", *, pace: Pace = QUICK, **options: Any
+) -> AsyncGenerator["Agent"]:
     """
     An agent connected to a fresh server; leaving ends the server, as a restart would.
 
     Args:
         settings: Of the server.
         era: Of the protocol.
+        pace: Of the server's looks and of how long it bears with KIE.
         options: What the client can do.
     """
-    async with Client(create_server(settings, pace=QUICK), mode=era, **options) as client:
+    async with Client(create_server(settings, pace=pace), mode=era, **options) as client:
         yield Agent(client)
 
 

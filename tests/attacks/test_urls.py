@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.sockets import listening
 from tests.support import Agent, connect, serve_sandbox
 
 from kie_runway.client import KieClient
+from kie_runway.pace import Pace
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 
@@ -86,20 +88,25 @@ async def test_a_hostile_address_costs_nothing_and_uses_nothing_up(
     assert listed == {"tasks": []}
 
 
+def asked(settings: Settings) -> AbstractAsyncContextManager[Agent]:
+    """An agent whose server looks when it is asked, and by itself only after 8 s."""
+    return connect(settings, pace=Pace())
+
+
 async def finished_at(agent: Agent, sandbox: Sandbox, url: str) -> dict[str, Any]:
     """A task whose video KIE says is at this address; state `success` if that is believed."""
     task = await agent.call("generate_video", prompt="a boat")
     merge = {"videoInfo": {"videoUrl": url, "imageUrl": url}}
     sandbox.inject(Fault("edit", "runway/record-detail", times=None, merge=merge))
     sandbox.finish(task["task_id"])
-    return await agent.call("get_task", task_id=task["task_id"], wait_seconds=1)
+    return await agent.call("get_task", task_id=task["task_id"], wait_seconds=0)
 
 
 @pytest.mark.parametrize("url", (METADATA | LOOPBACK).values(), ids=METADATA | LOOPBACK)
 async def test_a_result_in_a_private_network_is_never_fetched(
     sandbox: Sandbox, settings: Settings, url: str
 ) -> None:
-    async with connect(settings) as agent:
+    async with asked(settings) as agent:
         task = await finished_at(agent, sandbox, url)
         error = (await agent.fail("save_video", task_id=task["task_id"]))["error"]
 
@@ -112,7 +119,7 @@ async def test_a_result_in_a_private_network_is_never_fetched(
 async def test_a_result_that_is_no_web_address_is_no_result(
     sandbox: Sandbox, settings: Settings, url: str
 ) -> None:
-    async with connect(settings) as agent:
+    async with asked(settings) as agent:
         task = await finished_at(agent, sandbox, url)
         error = (await agent.fail("save_video", task_id=task["task_id"]))["error"]
 
@@ -130,7 +137,7 @@ async def test_a_service_on_another_port_of_this_machine_is_not_connected_to(
     async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer.get_extra_info("peername"))
 
-    async with listening(note) as port, connect(settings) as agent:
+    async with listening(note) as port, asked(settings) as agent:
         url = f"http://{host}:{port}/clip.mp4"
         task = await finished_at(agent, sandbox, url)
         saved = (await agent.fail("save_video", task_id=task["task_id"]))["error"]
@@ -138,7 +145,7 @@ async def test_a_service_on_another_port_of_this_machine_is_not_connected_to(
         sandbox.inject(Fault("redirect", "media", location=url))
         other = await agent.call("generate_video", prompt="another boat")
         sandbox.finish(other["task_id"])
-        await agent.call("get_task", task_id=other["task_id"], wait_seconds=30)
+        await agent.call("get_task", task_id=other["task_id"], wait_seconds=0)
         sandbox.faults.clear()
         sandbox.inject(Fault("redirect", "media", location=url))
         redirected = (await agent.fail("save_video", task_id=other["task_id"]))["error"]

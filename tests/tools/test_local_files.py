@@ -129,8 +129,9 @@ async def test_directories_and_consent_are_asked_for_in_one_call(root: Path, era
 
     async with serve_sandbox() as (sandbox, settings):
         settings = settings.model_copy(update={"confirm_credits": 1})
-        able = {"list_roots_callback": offered, "elicitation_callback": consent}
-        async with connect(settings, era, **able) as agent:
+        async with connect(
+            settings, era, list_roots_callback=offered, elicitation_callback=consent
+        ) as agent:
             call = {"prompt": "it purrs", "image_url": (root / "cat.png").as_uri()}
             await agent.call("generate_video", **call)
             again = await agent.call("generate_video", **call)
