@@ -22,6 +22,7 @@ from kie_runway.rescue import Rescue
 log = logging.getLogger(__name__)
 
 CLOSING: Final = timedelta(seconds=50)  # then no more; the submitter waits a little longer
+PROMPT_S = 0.5  # a ledger that is locked can keep us waiting for 10 s
 COMMIT_PAUSE_S = 0.2  # at first; twice as long each time
 COMMIT_PAUSE_MAX_S = 10.0
 
@@ -31,7 +32,8 @@ class Outcomes:
     Records the ends of what this process sends.
 
     A ledger that fails is asked again and again, until it works or the server has been closing
-    for `CLOSING`; a task id is meanwhile kept in a file, for it cannot be had a second time.
+    for `CLOSING`. Meanwhile a task id is kept in a file, for it cannot be had a second time, and
+    nobody knows when this process is killed.
     """
 
     def __init__(
@@ -103,8 +105,12 @@ class Outcomes:
         give_up_at: datetime | None = None
         pause_s = COMMIT_PAUSE_S
         while True:
+            recording = asyncio.ensure_future(self._ledger.transition(transition))
+            done, _ = await asyncio.wait({recording}, timeout=PROMPT_S)
+            if task_id is not None and not kept and not done:
+                kept = await self._rescue.keep(entry, task_id, transition.at)
             try:
-                changed = await self._ledger.transition(transition)
+                changed = await recording
             except TaskIdTakenError:
                 log.exception("could not record how a paid request ended", extra=extra)
                 raise

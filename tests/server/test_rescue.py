@@ -1,6 +1,9 @@
 """A task id outlives a ledger that cannot be written, even if the process ends meanwhile."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -49,6 +52,41 @@ async def test_an_id_that_the_ledger_never_took_is_there_after_the_restart(
     assert entry.task_id == sandbox.log.select("create")[0].task_id
     assert creates(sandbox) == 1
     assert not files(tmp_path)
+
+
+async def test_an_id_is_kept_while_another_program_has_the_ledger_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, kept = tmp_path / "ledger.db", anyio.Event()
+    async with serve_sandbox() as (sandbox, settings), open_desk(settings, path) as desk:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            create, keep = desk.client.create, desk.rescue.keep
+
+            async def create_and_lock(*args: Any, **kwargs: Any) -> str:
+                task_id = await create(*args, **kwargs)
+                other.execute("BEGIN IMMEDIATE")
+                return task_id
+
+            async def keep_and_tell(*args: Any) -> bool:
+                done = await keep(*args)
+                kept.set()
+                return done
+
+            monkeypatch.setattr(desk.client, "create", create_and_lock)
+            monkeypatch.setattr(desk.rescue, "keep", keep_and_tell)
+            async with anyio.create_task_group() as callers:
+                callers.start_soon(desk.start)
+                with anyio.fail_after(60):
+                    await kept.wait()
+                (locked,) = await desk.ledger.list(LOCAL_ACCOUNT, limit=5)
+                (file,) = files(tmp_path)
+                other.execute("ROLLBACK")
+        (entry,) = await desk.ledger.list(LOCAL_ACCOUNT, limit=5)
+        await desk.leases.beat()
+
+    assert locked.state is TaskState.SUBMITTING
+    assert entry.task_id == sandbox.log.select("create")[0].task_id
+    assert not file.exists()
 
 
 async def test_an_id_that_the_ledger_has_after_all_changes_nothing(

@@ -88,6 +88,10 @@ class EntryTable:
             "WHERE account = ? AND request_id = ? AND superseded_at IS NULL", account, request_id
         )
 
+    def by_task(self, account: str, task_id: str) -> Entry | None:
+        """The row of one of KIE's task ids."""
+        return self.one("WHERE account = ? AND task_id = ?", account, task_id)
+
     def all(self, where: str, *values: object) -> Sequence[Entry]:
         """Every row that a WHERE clause finds."""
         return [to_entry(row) for row in self._db.execute(f"{SELECT} {where}", values)]

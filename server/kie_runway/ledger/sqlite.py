@@ -293,7 +293,7 @@ class SqliteLedger:
 
     def _join(self, entry_id: int, task_id: str, now: datetime) -> Entry | None:
         lost = self._rows.get(entry_id)
-        adopted = self._rows.one("WHERE account = ? AND task_id = ?", lost.account, task_id)
+        adopted = self._rows.by_task(lost.account, task_id)
         if lost.state is not TaskState.UNKNOWN or adopted is None or adopted.fingerprint:
             return None
         changes, word = {"superseded_at": lost.superseded_at or now}, "joined: its task was adopted"
@@ -306,8 +306,7 @@ class SqliteLedger:
         return self._rows.get(adopted.id)
 
     def _find(self, account: str, any_id: str) -> Entry | None:
-        by_task = self._rows.one("WHERE account = ? AND task_id = ?", account, any_id)
-        return by_task or self._rows.by_request(account, any_id)
+        return self._rows.by_task(account, any_id) or self._rows.by_request(account, any_id)
 
     def _list(
         self, account: str, states: Collection[TaskState] | None, limit: int, before: int | None

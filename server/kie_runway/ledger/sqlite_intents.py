@@ -70,7 +70,9 @@ class SqliteIntents:
                 to_ms(since),
                 *_UNFINISHED,
             )
-        earlier = self._rows.by_request(intent.account, intent.request_id)
+        names = intent.account, intent.request_id
+        # A task id as the request_id names that task: a second row would be hidden behind it.
+        earlier = self._rows.by_request(*names) or self._rows.by_task(*names)
         if earlier is not None and earlier.fingerprint != intent.fingerprint:
             raise RequestConflictError("This `request_id` already stands for other arguments.")
         return earlier

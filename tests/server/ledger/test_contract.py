@@ -54,6 +54,17 @@ async def test_the_same_request_id_with_other_arguments_is_a_conflict(
         assert len(await ledger.list("local", limit=10)) == 1
 
 
+async def test_a_request_id_that_is_a_task_id_names_that_task(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        entry = await at_kie(ledger, intent(), "task-1")
+        repeated = await opened(ledger, intent(request_id="task-1"))
+        with pytest.raises(RequestConflictError):
+            await opened(ledger, intent(prompt="a boat.", request_id="task-1"))
+
+        assert (repeated.entry, repeated.deduplicated) == (entry, True)
+        assert await ledger.list("local", limit=10) == [entry]
+
+
 async def test_a_rejected_request_id_can_be_repeated_because_nothing_was_billed(
     open_ledger: OpenLedger,
 ) -> None:
