@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import sys
+from asyncio import CancelledError
 from contextlib import suppress
 from functools import cached_property
 from queue import SimpleQueue
@@ -36,6 +37,12 @@ def configure_logging(level: str, redact: Redactor) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, least))
     for noisy in ("uvicorn", "uvicorn.error"):  # they warn of every bad request, and anyone can ask
         logging.getLogger(noisy).setLevel(max(logging.ERROR, least))
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Calls that outlast a server's grace are counted in a line; each one's traceback says less."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], CancelledError)
 
 
 class _Handler(logging.Handler):

@@ -14,6 +14,8 @@ import pytest
 from tests.journeys.processes import RawHttp, Standalone, http_server, standalone_sandbox
 from tests.wire import COMMAND, META, RAW_ERAS, WITHIN_S, RawEra, Wire
 
+from kie_runway.http_app import GRACE_S
+
 CLIENTS_PATIENCE_S = 2.0  # SDK clients close stdin, wait this long, and send SIGTERM
 ANSWER_S = 3.0
 FULL = Path("/dev/full")
@@ -195,20 +197,25 @@ def request(number: int, method: str, params: Mapping[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("era", RAW_ERAS)
-def test_the_http_server_drains_too(era: RawEra, kie: Standalone, tmp_path: Path) -> None:
-    kie.inject("slow_head", "runway/generate", seconds=ANSWER_S)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_http_server_drains_too(
+    number: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    kie.inject("slow_head", "runway/generate", seconds=GRACE_S + ANSWER_S)
     with http_server(env=kie.env) as server, RawHttp(server.url, era) as http:
         http.open()
         http.begin_tool("generate_video", PAID)
         kie.await_event("create")
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(number)
         code = server.process.wait(WITHIN_S)
+        assert server.process.stderr is not None
+        log = server.process.stderr.read()
 
-    paid = [event["task_id"] for event in kie.events("create")]
     assert code == 0
-    assert row(tmp_path / "home") == ("wait", paid[0])
-    assert len(paid) == 1
+    assert row(tmp_path / "home") == the_one_paid(kie)
+    assert b"Traceback" not in log
 
 
 @pytest.mark.parametrize("era", RAW_ERAS)
