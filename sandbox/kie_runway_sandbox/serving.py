@@ -21,6 +21,8 @@ GRACE_S = 0.5
 """How long requests under way may take at the end before their connections are cut."""
 LAST_RESORT_S = 10
 """How long uvicorn then waits for handlers, for example for a clip that is being drawn."""
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept: longer than a busy machine may stand still."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ async def serve(
             lifespan="on",
             log_config=None,
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=LAST_RESORT_S,
         )
     )

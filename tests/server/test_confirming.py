@@ -220,9 +220,9 @@ async def test_a_task_with_another_prompt_is_not_taken_over(
 async def test_a_record_that_is_odd_once_does_not_lose_the_task(
     monkeypatch: pytest.MonkeyPatch, odd: Fault
 ) -> None:
-    monkeypatch.setattr("kie_runway.confirming.HELD_S", 0.01)
-    monkeypatch.setattr("kie_runway.confirming.CHECK_EVERY_S", 0.02)
-    async with bench(monkeypatch) as it:
+    monkeypatch.setattr("kie_runway.confirming.HELD_S", 0.001)
+    monkeypatch.setattr("kie_runway.confirming.CHECK_EVERY_S", 0.002)
+    async with bench(monkeypatch, STUBBORN) as it:
         lost = await it.lose(BOAT)
         task = it.last()
         it.sandbox.finish(task.task_id)

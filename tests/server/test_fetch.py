@@ -17,7 +17,7 @@ from kie_runway.fetch import CHUNK_BYTES, Fetcher
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
 AGENT = "agent/1.0"
 
 

@@ -59,7 +59,7 @@ def fetcher(net: Net, *trusted: str) -> Fetcher:
 
 
 async def get(net: Net, url: str, *trusted: str) -> bytes:
-    return await fetcher(net, *trusted).fetch_bytes(url, max_bytes=100, timeout_s=5)
+    return await fetcher(net, *trusted).fetch_bytes(url, max_bytes=100, timeout_s=30)
 
 
 async def test_the_checked_address_is_connected_to_and_the_name_kept(net: Net) -> None:

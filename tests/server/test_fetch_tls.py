@@ -83,7 +83,7 @@ async def _get(host: FileHost, name: str, authority: Path | None) -> bytes:
         ssl_context=ssl.create_default_context(cafile=authority) if authority else None,
     )
     url = f"https://{name}:{host.port}/clip.mp4"
-    return await fetcher.fetch_bytes(url, max_bytes=100, timeout_s=5)
+    return await fetcher.fetch_bytes(url, max_bytes=100, timeout_s=30)
 
 
 async def test_the_name_is_asked_for_and_checked_although_an_address_is_connected_to(
