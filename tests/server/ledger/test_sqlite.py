@@ -11,7 +11,7 @@ import pytest
 from tests.server.ledger.rows import intent, opened
 
 from kie_runway.errors import LedgerError
-from kie_runway.ledger.database import Database
+from kie_runway.ledger.database import LOG_PAGES, Database
 from kie_runway.ledger.migrations import MIGRATIONS
 from kie_runway.ledger.sqlite import SqliteLedger
 
@@ -30,6 +30,17 @@ async def test_commits_are_fully_synchronous_and_logged_ahead(tmp_path: Path) ->
     await database.aclose()
 
     assert settings == ["wal", 2, 1]
+
+
+async def test_the_log_file_stops_growing_soon(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    await ledger.open()
+    for number in range(200):
+        await opened(ledger, intent(f"r-{number}"))
+    size_b = (tmp_path / "ledger.db-wal").stat().st_size
+    await ledger.aclose()
+
+    assert size_b < 1.2 * LOG_PAGES * 4096
 
 
 async def test_a_ledger_that_was_replaced_under_a_running_server_takes_no_more_writes(
