@@ -44,7 +44,7 @@ IMPORTS: dict[str, set[str]] = {
         *("demo", "doctor.run", "models", "serving", "settings", "setup.commands", "task_report")
     },
     "confirming": {
-        *("client", "clock", "errors", "ledger.base", "ledger.records", "models", "pace"),
+        *("clock", "errors", "ledger.base", "ledger.records", "looker", "models", "pace"),
         *("tracker", "updates"),
     },
     "contact_sheet": {"frames"},
@@ -70,7 +70,7 @@ IMPORTS: dict[str, set[str]] = {
     "exchange": {"answers", "values"},
     "failures": {"errors", "models"},
     "fetch": {"addresses", "errors"},
-    "finder": {"client", "clock", "errors", "ledger.base", "ledger.records", "models", "updates"},
+    "finder": {"clock", "errors", "ledger.base", "ledger.records", "looker", "models", "updates"},
     "folder": set(),
     "frames": {"mp4"},
     "following": {"clock", "errors", "ledger.records", "medians", "models", "pace"},
@@ -110,6 +110,7 @@ IMPORTS: dict[str, set[str]] = {
     "ledger.worker": {"errors"},
     "lines": set(),
     "logs": {"redaction"},
+    "looker": {"client", "errors", "models", "rate"},
     "media": {"errors", "fetch", "folder", "media_types", "mp4"},
     "media_types": {"mp4"},
     "medians": {"ledger.base", "ledger.records", "models"},
@@ -118,7 +119,17 @@ IMPORTS: dict[str, set[str]] = {
     "news": {"errors", "ledger.base", "ledger.records", "models", "tracker"},
     "opening": {
         *("app", "autosave", "client", "clock", "confirming", "fetch", "finder", "leases"),
-        *("ledger.records", "ledger.sqlite", "media", "news", "pace", "rescue", "saving"),
+        *(
+            "ledger.records",
+            "ledger.sqlite",
+            "looker",
+            "media",
+            "news",
+            "pace",
+            "rate",
+            "rescue",
+            "saving",
+        ),
         *("settings", "sheets", "submit", "tracker", "uploading", "webhooks"),
     },
     "outcomes": {"clock", "errors", "leases", "ledger.base", "ledger.records", "models", "rescue"},
@@ -130,7 +141,7 @@ IMPORTS: dict[str, set[str]] = {
     "rescue": {"errors", "folder", "ledger.base", "ledger.records", "models"},
     "roots": {"errors", "models"},
     "sandboxed": {"pace", "settings"},
-    "saving": {"client", "clock", "errors", "ledger.base", "ledger.records", "media", "models"},
+    "saving": {"clock", "errors", "ledger.base", "ledger.records", "looker", "media", "models"},
     "sdk": {"argument_errors", "errors", "models", "remedies"},
     "server": {"app", "pace", "sdk", "settings"},
     "serving": {
@@ -170,8 +181,8 @@ IMPORTS: dict[str, set[str]] = {
     },
     "terminal": {"shown"},
     "tracker": {
-        *("agenda", "client", "clock", "errors", "failures", "following", "ledger.base"),
-        *("ledger.records", "medians", "models", "pace", "rate", "updates"),
+        *("agenda", "clock", "errors", "failures", "following", "ledger.base", "ledger.records"),
+        *("looker", "medians", "models", "pace", "updates"),
     },
     "updates": {"clock", "failures", "ledger.base", "ledger.records", "models", "wire"},
     "uploading": {

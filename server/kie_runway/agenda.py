@@ -19,7 +19,7 @@ class Agenda:
     """Keys and the event loop's times at which they are due, each key once."""
 
     def __init__(self, rate: Rate) -> None:
-        self.rate = rate
+        self._rate = rate
         self._numbers = itertools.count()
         self._places: dict[int, _Place] = {}
         self._heap: list[tuple[float, int, int]] = []  # due, number, key
@@ -46,7 +46,7 @@ class Agenda:
             self._sort_due(loop.time())
             queue = next((queue for queue in (self._urgent, self._others) if queue), None)
             if queue is not None:
-                pause_s: float | None = self.rate.take(loop.time())
+                pause_s: float | None = self._rate.take(loop.time())
                 if not pause_s:
                     _, key = queue.popleft()
                     del self._places[key]
@@ -56,15 +56,6 @@ class Agenda:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._moved.wait()
-
-    async def pass_by(self) -> None:
-        """Wait until the rate allows something that is on no list; it is then counted."""
-        loop = asyncio.get_running_loop()
-        while True:
-            pause_s = self.rate.take(loop.time())
-            if not pause_s:
-                return
-            await asyncio.sleep(pause_s)
 
     def _sort_due(self, now: float) -> None:
         """Move what is due to the queues; a key that was put again left its older places behind."""

@@ -6,11 +6,11 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import GenerationFailedError, KieError, TaskIdTakenError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Callback, Entry, Transition
+from kie_runway.looker import Looker
 from kie_runway.models import TaskState
 from kie_runway.pace import Pace
 from kie_runway.tracker import Tracker
@@ -35,11 +35,11 @@ class Confirmer:
     """
 
     def __init__(
-        self, ledger: Ledger, client: KieClient, tracker: Tracker, *, clock: Clock, pace: Pace
+        self, ledger: Ledger, looker: Looker, tracker: Tracker, *, clock: Clock, pace: Pace
     ) -> None:
         self._ledger = ledger
         self._inbox = ledger.inbox
-        self._client = client
+        self._looker = looker
         self._tracker = tracker
         self._clock = clock
         self._pace = pace
@@ -118,7 +118,7 @@ class Confirmer:
     async def _recover(self, entry: Entry, callback: Callback) -> str | None:
         """Take over the task that an `unknown` request became, if KIE's record proves it."""
         try:
-            update = await self._client.look_up(entry.kind, callback.task_id)
+            update = await self._looker.look_up(entry.kind, callback.task_id)
         except GenerationFailedError:
             # Failed, says KIE, without saying of which request.
             return self._still_open(callback, "not confirmed", asked=True)

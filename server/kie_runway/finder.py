@@ -4,11 +4,11 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
-from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import UnavailableError, UnknownTaskError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Entry, Transition
+from kie_runway.looker import Looker
 from kie_runway.models import TaskKind, TaskState, TaskUpdate
 from kie_runway.updates import Updates, is_of
 
@@ -20,9 +20,9 @@ TASK_MIN: Final = timedelta(seconds=20)  # nothing is generated faster
 class Finder:
     """Turns an id that an agent gives into a row."""
 
-    def __init__(self, ledger: Ledger, client: KieClient, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, looker: Looker, clock: Clock) -> None:
         self._ledger = ledger
-        self._client = client
+        self._looker = looker
         self._clock = clock
         self._updates = Updates(ledger, clock)
 
@@ -102,7 +102,7 @@ class Finder:
         """What KIE says of a task that nobody follows, without its retries taking a minute."""
         try:
             async with asyncio.timeout(ASK_S):
-                return await self._client.look_up(kind, task_id)
+                return await self._looker.look_up(kind, task_id)
         except TimeoutError:
             raise UnavailableError("KIE did not answer in time.") from None
 

@@ -14,9 +14,11 @@ from kie_runway.finder import Finder
 from kie_runway.leases import Leases
 from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.ledger.sqlite import SqliteLedger
+from kie_runway.looker import Looker
 from kie_runway.media import VideoStore, thumbnail
 from kie_runway.news import News
 from kie_runway.pace import Pace
+from kie_runway.rate import Rate
 from kie_runway.rescue import Rescue
 from kie_runway.saving import Saver
 from kie_runway.settings import Settings
@@ -44,9 +46,10 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         user_agent=settings.user_agent,
     )
     fetcher = Fetcher(trusted_hosts=settings.trusted_hosts, user_agent=settings.user_agent)
-    tracker = Tracker(ledger, client, clock=clock, pace=pace)
+    looker = Looker(client, Rate(pace.looks_per_s))
+    tracker = Tracker(ledger, looker, clock=clock, pace=pace)
     news = News(LOCAL_ACCOUNT, ledger, tracker)
-    confirmer = Confirmer(ledger, client, tracker, clock=clock, pace=pace)
+    confirmer = Confirmer(ledger, looker, tracker, clock=clock, pace=pace)
     rescue = Rescue(settings.ledger_path)
     leases = Leases(ledger, clock, rescue)
     submitter = Submitter(
@@ -65,7 +68,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
         service=settings.upload_url,
         roots=settings.upload_roots,
     )
-    saver = Saver(ledger, client, VideoStore(settings.videos_dir, fetcher), clock)
+    saver = Saver(ledger, looker, VideoStore(settings.videos_dir, fetcher), clock)
     autosaver = Autosaver(ledger, saver, clock)
     sheets = Sheets(settings.home_dir / "frames", fetcher)
     async with AsyncExitStack() as stack:
@@ -95,7 +98,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
             client=client,
             submitter=submitter,
             uploader=uploader,
-            finder=Finder(ledger, client, clock),
+            finder=Finder(ledger, looker, clock),
             tracker=tracker,
             news=news,
             webhooks=Webhooks(

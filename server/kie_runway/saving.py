@@ -4,11 +4,11 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import DownloadError, DownloadStatusError, ExpiredError, KieError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Entry, Transition
+from kie_runway.looker import Looker
 from kie_runway.media import VideoStore
 from kie_runway.models import TaskState
 
@@ -19,9 +19,9 @@ MAY_COME_BACK: Final = timedelta(hours=24)  # a fresh result may be slow to reac
 class Saver:
     """Saves videos under names that follow from their tasks, and keeps the ledger true to it."""
 
-    def __init__(self, ledger: Ledger, client: KieClient, videos: VideoStore, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, looker: Looker, videos: VideoStore, clock: Clock) -> None:
         self._ledger = ledger
-        self._client = client
+        self._looker = looker
         self._videos = videos
         self._clock = clock
 
@@ -57,7 +57,7 @@ class Saver:
         assert entry.task_id is not None  # every success has one
         try:
             async with asyncio.timeout(LOOK_S):
-                update = await self._client.look_up(entry.kind, entry.task_id)
+                update = await self._looker.look_up(entry.kind, entry.task_id)
         except (KieError, TimeoutError):
             return False
         return update is not None and update.state is TaskState.EXPIRED

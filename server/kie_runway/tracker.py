@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kie_runway.agenda import Agenda
-from kie_runway.client import KieClient
 from kie_runway.clock import Clock
 from kie_runway.errors import (
     GenerationFailedError,
@@ -24,10 +23,10 @@ from kie_runway.failures import explain
 from kie_runway.following import Follower, Plan
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Entry
+from kie_runway.looker import Looker
 from kie_runway.medians import Medians
 from kie_runway.models import ErrorInfo, TaskState, TaskUpdate
 from kie_runway.pace import JITTER, Pace
-from kie_runway.rate import Rate
 from kie_runway.updates import Updates
 
 log = logging.getLogger(__name__)
@@ -61,15 +60,15 @@ class Tracker:
     anybody last set out to look, and each look begins by claiming the next one there.
     """
 
-    def __init__(self, ledger: Ledger, client: KieClient, *, clock: Clock, pace: Pace) -> None:
+    def __init__(self, ledger: Ledger, looker: Looker, *, clock: Clock, pace: Pace) -> None:
         self._ledger = ledger
-        self._client = client
+        self._looker = looker
         self._clock = clock
         self._pace = pace
         self._updates = Updates(ledger, clock)
         self._medians = Medians(ledger)
         self._plan = Plan(self._pace, self._medians, clock)
-        self._agenda = Agenda(Rate(self._pace.looks_per_s))
+        self._agenda = Agenda(looker.rate)
         self._followers: dict[int, Follower] = {}
         self._waiting: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
         self._heeding: list[Callable[[], None]] = []
@@ -143,7 +142,7 @@ class Tracker:
             self._follow(entry)
             follower = self._followers[entry.id]
             follower.entry, follower.unfinished_at = entry, ended_at
-            await self._agenda.pass_by()
+            await self._looker.turn()
             await asyncio.wait({self._look(follower)})
         return await self._sight(entry)
 
@@ -228,7 +227,7 @@ class Tracker:
                 if follower.looking is None:
                     if fresh or backing_off:
                         return
-                    await self._agenda.pass_by()
+                    await self._looker.turn()
                 await asyncio.wait({self._look(follower)})
 
     def _recount(self, entry_id: int) -> None:
@@ -309,14 +308,13 @@ class Tracker:
                 self._schedule(follower)
             return
         try:
-            update = await self._client.look_up(entry.kind, entry.task_id)
+            update = await self._looker.ask(entry.kind, entry.task_id)
         except GenerationFailedError as exc:
             self._changed(await self._updates.fail(entry, explain(exc.message)))
             return
         except KieError as exc:
             self._stumble(follower, exc)
             return
-        self._agenda.rate.succeeded()
         follower.looks += 1
         follower.failures = 0
         follower.trouble = self._plan.oddity(entry, update)
@@ -344,7 +342,6 @@ class Tracker:
         follower.trouble = exc
         follower.failures += 1
         if isinstance(exc, RateLimitedError):
-            self._agenda.rate.refused()
             pause = exc.retry_after_s or RATE_LIMITED_S
         elif follower.needs_the_user:
             pause = TROUBLE_S
