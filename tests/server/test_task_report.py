@@ -416,8 +416,9 @@ def test_a_ledger_that_a_killed_server_left_behind_is_read_with_its_last_commit(
     assert (left / "ledger.db-wal").exists()
 
 
+@pytest.mark.parametrize("is_torn", [False, True])
 def test_a_server_that_starts_meanwhile_is_noticed(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, is_torn: bool
 ) -> None:
     desk.fill(queued("one"))
     look = import_module("kie_runway.ledger.reading")._look
@@ -427,6 +428,9 @@ def test_a_server_that_starts_meanwhile_is_noticed(
             found = look(*args)
             server.execute("UPDATE entries SET request_id = 'two'")
             server.commit()
+            monkeypatch.setattr("kie_runway.ledger.reading._look", look)
+            if is_torn:
+                raise sqlite3.DatabaseError("database disk image is malformed")
             return found
 
         monkeypatch.setattr("kie_runway.ledger.reading._look", look_then_start)

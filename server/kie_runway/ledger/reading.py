@@ -18,7 +18,7 @@ def read(
     """
     What `look` finds on a connection that cannot write; None if there is no ledger. Blocks.
 
-    It looks a second time if somebody opened the ledger during the first.
+    It looks again if somebody opened or closed the ledger meanwhile.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -27,17 +27,22 @@ def read(
         if not S_ISREG(path.stat().st_mode):  # opening anything else might wait for ever
             raise LedgerError(f"The ledger at {path} is no regular file.")
         path.open("rb").close()  # its complaints are clearer than SQLite's
-        has_log = _has_log(path)
-        found = _look(path, look, has_log, timeout_s)
-        if not has_log and _has_log(path):
-            found = _look(path, look, True, timeout_s)
+        while True:
+            has_log = _has_log(path)
+            try:
+                found = _look(path, look, has_log, timeout_s)
+            except sqlite3.Error:
+                if _has_log(path) == has_log:
+                    raise
+            else:
+                if has_log or not _has_log(path):
+                    return found
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise LedgerError(f"The ledger at {path} cannot be read ({exc.strerror}).") from exc
     except sqlite3.Error as exc:
         raise LedgerError(f"The ledger at {path} cannot be read ({exc}).") from exc
-    return found
 
 
 def _has_log(path: Path) -> bool:
