@@ -19,8 +19,8 @@ PACKAGES = {
 
 # Modules of kie_runway that a tool may name; all of them import only what listing tools needs.
 FOR_TOOLS = {
-    *("addresses", "app", "budget", "errors", "given", "ledger.records", "models", "prices", "sdk"),
-    *("settings", "shown", "task_extension"),
+    *("addresses", "app", "errors", "expense", "given", "ledger.records", "models", "prices"),
+    *("sdk", "settings", "shown", "task_extension"),
 }
 # Every module of kie_runway and what it names, also inside functions and for types alone.
 IMPORTS: dict[str, set[str]] = {
@@ -35,7 +35,6 @@ IMPORTS: dict[str, set[str]] = {
     },
     "argument_errors": set(),
     "autosave": {"clock", "errors", "ledger.base", "ledger.records", "models", "saving"},
-    "budget": {"models", "prices", "shown"},
     "callbacks_port": {"hooks_app", "hosting", "http_app", "sdk", "webhooks"},
     "cli": {"commands", "serving"},
     "client": {"answers", "errors", "exchange", "models", "redaction", "values", "wire"},
@@ -68,6 +67,7 @@ IMPORTS: dict[str, set[str]] = {
     },
     "errors": set(),
     "exchange": {"answers", "values"},
+    "expense": {"models", "prices", "shown"},
     "failures": {"errors", "models"},
     "fetch": {"addresses", "errors"},
     "finder": {"clock", "errors", "ledger.base", "ledger.records", "looker", "models", "updates"},

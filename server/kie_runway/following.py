@@ -77,7 +77,7 @@ class Plan:
         entry = follower.entry
         elapsed = max(0.0, self._elapsed_s(entry))
         since_look = self._since_look_s(entry)
-        looked = None if since_look is None else min(elapsed, max(0.0, elapsed - since_look))
+        looked = 0.0 if since_look is None else min(elapsed, max(0.0, elapsed - since_look))
         due = self._pace.next_look_s(
             looked,
             self._medians.of(entry),

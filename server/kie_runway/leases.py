@@ -62,7 +62,7 @@ class Leases:
         await self._ledger.extend_leases(self.owner, now + self.length)
         try:
             await self._rescue.give_back(self._ledger)
-        except LedgerError:  # nor does this keep a server from starting
+        except LedgerError:  # what was kept may wait; the server may start
             log.exception("could not give back kept task ids")
         await self._ledger.strand(now=now, error=_STRANDED)
         await self._rescue.stock()

@@ -72,7 +72,7 @@ async def open_app(settings: Settings, pace: Pace) -> AsyncGenerator[App]:
     autosaver = Autosaver(ledger, saver, clock)
     sheets = Sheets(settings.home_dir / "frames", fetcher)
     async with AsyncExitStack() as stack:
-        # Closed in reverse: sending ends first, for what it learns has to reach the ledger.
+        # Closed in reverse: sending ends before all that brings what it learns to the ledger.
         stack.push_async_callback(ledger.aclose)
         await ledger.open()
         stack.push_async_callback(client.aclose)

@@ -111,11 +111,10 @@ class Outcomes:
                 kept = await self._rescue.keep(entry, task_id, transition.at)
             try:
                 changed = await recording
-            except TaskIdTakenError:
+            except LedgerError as exc:
                 log.exception("could not record how a paid request ended", extra=extra)
-                raise
-            except LedgerError:
-                log.exception("could not record how a paid request ended", extra=extra)
+                if isinstance(exc, TaskIdTakenError):
+                    raise
                 if task_id is not None and not kept:
                     kept = await self._rescue.keep(entry, task_id, transition.at)
                 if self._closing.is_set():

@@ -30,7 +30,7 @@ class Pace:
 
     def next_look_s(
         self,
-        looked_s: float | None,
+        looked_s: float,
         median_s: float | None = None,
         *,
         watched: bool,
@@ -40,12 +40,12 @@ class Pace:
         Seconds after acceptance at which the next look is due.
 
         Args:
-            looked_s: When the last look was, in seconds after acceptance; None before the first.
+            looked_s: When the last look was, in seconds after acceptance; 0 before the first.
             median_s: How long such tasks usually take, where that is known.
             watched: Whether somebody is waiting for the task.
             called_back: Whether KIE was asked to call back.
         """
-        elapsed = (looked_s or 0.0) / self.scale
+        elapsed = looked_s / self.scale
         median = MEDIAN_S if median_s is None else median_s / self.scale
         if elapsed >= STUCK_AFTER_S:  # not a moment before it is called stuck
             due = elapsed + STUCK_EVERY_S

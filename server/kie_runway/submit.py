@@ -268,7 +268,8 @@ class Submitter:
             ended_as = await self._outcomes.settle(entry, TaskState.REJECTED, exc)
         except BaseException:
             # A fault of ours or a forced end: the request may have left.
-            await self._outcomes.settle(entry, TaskState.UNKNOWN, OutcomeUnknownError(_BROKE_OFF))
+            broke_off = OutcomeUnknownError("Sending broke off.")
+            await self._outcomes.settle(entry, TaskState.UNKNOWN, broke_off)
             raise
         else:
             ended_as = await self._outcomes.accept(entry, task_id)
@@ -359,9 +360,6 @@ class _Tries:
 
 def _requeue_or_reject(pause_s: float | None) -> TaskState:
     return TaskState.REJECTED if pause_s is None else TaskState.QUEUED
-
-
-_BROKE_OFF = "Sending broke off."
 
 
 def _arguments(request: PaidRequest) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Tracker:
         Args:
             entry: As `Finder.find` or `Submitter.start` returned it.
             seconds: The longest wait.
-            tick: Called with the row and the seconds waited, every 5 s and on each change.
+            tick: Called with the row and the seconds waited, at least every 5 s and on each change.
         """
         if not entry.may_move:
             return Sight(entry)

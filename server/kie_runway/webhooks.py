@@ -90,7 +90,7 @@ class Webhooks:
         inbox: Where they are stored.
         keys: Any of them may have signed; without keys no signature is needed.
         clock: Tells whether addresses and signatures are still good.
-        arrived: Called after something new was stored.
+        arrived: Called when there is something to confirm.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Webhooks:
         """
         Take in what arrived at a row's callback address; it is durable on return.
 
-        Doing so again changes nothing.
+        A signed one changes nothing when it comes again; an unsigned one is then asked about anew.
 
         Raises:
             BadCallbackError: It is unreadable, or about another task.

@@ -68,6 +68,13 @@ def are_callbacks_over(sandbox: Sandbox) -> bool:
     )
 
 
+def is_lost(sandbox: Sandbox) -> bool:
+    """Whether no callback has told of any task, nor will."""
+    return are_callbacks_over(sandbox) and not any(
+        was_called_back(sandbox, task.task_id) for task in sandbox.tasks
+    )
+
+
 async def await_callbacks(sandbox: Sandbox) -> None:
     """Wait until the callback of every task that has ended was taken or given up."""
     for task in sandbox.tasks:

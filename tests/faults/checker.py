@@ -8,7 +8,7 @@ condition: every check counts over everything that ran on the file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from tests.faults import money, tracks
 from tests.faults.books import Books, keep_books
@@ -29,7 +29,7 @@ class Violation:
 @dataclass(frozen=True)
 class Summary:
     """
-    A run in numbers.
+    A run in numbers, or the sum of several.
 
     Attributes:
         intents: Rows that somebody meant to pay for.
@@ -37,15 +37,18 @@ class Summary:
         duplicates: Creates that were one too many for their intent.
         paid_but_lost: Creates whose task id the ledger does not have.
         unknown: Rows whose outcome is still unknown.
-        violations: What the checker found.
+        violations: What the checker found, each with the name of its run.
     """
 
-    intents: int
-    creates: int
-    duplicates: int
-    paid_but_lost: int
-    unknown: int
-    violations: Sequence[Violation]
+    intents: int = 0
+    creates: int = 0
+    duplicates: int = 0
+    paid_but_lost: int = 0
+    unknown: int = 0
+    violations: list[str] = field(default_factory=list[str])
+
+    def __add__(self, other: "Summary") -> "Summary":
+        return Summary(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 Check = Callable[[Evidence, Books], Iterator[str]]
@@ -81,8 +84,8 @@ def violations(evidence: Evidence) -> list[Violation]:
     ]
 
 
-def summarize(evidence: Evidence) -> Summary:
-    """The run in numbers, checked."""
+def summarize(evidence: Evidence, run: str = "") -> Summary:
+    """A run in numbers, checked; `run` says in violations which one it was."""
     books = keep_books(evidence)
     return Summary(
         intents=sum(not row.is_adopted for row in evidence.ledger.rows),
@@ -90,5 +93,5 @@ def summarize(evidence: Evidence) -> Summary:
         duplicates=len(books.orphans) + sum(len(creates) - 1 for creates in books.of_row.values()),
         paid_but_lost=len(books.lost),
         unknown=sum(row.state == "unknown" for row in evidence.ledger.rows),
-        violations=violations(evidence),
+        violations=[f"{run}: {violation}" for violation in violations(evidence)],
     )

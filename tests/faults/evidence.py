@@ -16,6 +16,7 @@ from kie_runway_sandbox.faults import Endpoint
 from kie_runway_sandbox.log import LogEntry
 
 CREATE_ENDPOINTS: tuple[Endpoint, ...] = ("runway/generate", "runway/extend", "aleph/generate")
+ENDED = ("success", "fail", "expired", "rejected")
 LOOK_UP_ENDPOINTS: tuple[Endpoint, ...] = ("runway/record-detail", "aleph/record-info")
 
 
@@ -39,6 +40,9 @@ class Row:
     superseded_at: int | None
     supersedes: int | None
     callback_hash: str | None
+
+    def __str__(self) -> str:
+        return f"{self.request_id} (row {self.id})"
 
     @property
     def prompt(self) -> str:
@@ -105,15 +109,15 @@ class Kie:
 
     Attributes:
         log: `Log.entries`.
-        posts: Paid requests that reached it, whatever became of them; None: not counted.
-        looks: Look-ups that were answered with the task, by task id; None: not counted.
+        posts: Paid requests that reached it, whatever became of them.
+        looks: Look-ups that were answered with the task, by task id.
         sightings: By the number of a create's log entry, whether the file held a `submitting`
             row for it at that very moment; see `witness`.
     """
 
     log: Sequence[LogEntry] = ()
-    posts: int | None = None
-    looks: Mapping[str, int] | None = None
+    posts: int = 0
+    looks: Mapping[str, int] = field(default_factory=dict[str, int])
     sightings: Mapping[int, bool] = field(default_factory=dict[int, bool])
 
     @classmethod
@@ -203,7 +207,7 @@ class Evidence:
         texts: What left the server: logs, outputs, files, each with where it was seen.
             The calls' answers are searched without being named here.
         videos: The saved files under their final names, each with its content.
-        clip: What KIE served as each video; None: any.
+        clip: What KIE served as each video.
     """
 
     kie: Kie = field(default_factory=Kie)
@@ -214,7 +218,7 @@ class Evidence:
     secrets: Sequence[str] = ()
     texts: Sequence[tuple[str, bytes]] = ()
     videos: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    clip: bytes | None = None
+    clip: bytes = b""
 
 
 def videos_in(folder: Path) -> dict[str, bytes]:

@@ -1,12 +1,18 @@
 """Time as the harness holds it, and looks at KIE that do not depend on the real one."""
 
 import heapq
+import ssl
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
+import pytest
 from tests.server.held import HeldClock
 
+from kie_runway import opening
+from kie_runway.client import KieClient
+from kie_runway.clock import Clock
 from kie_runway.pace import Pace
 from kie_runway_sandbox import Sandbox
 
@@ -27,8 +33,20 @@ class OnDemand(Pace):
 class Eager(Pace):
     """Looks again and again: with a held clock, what is usual cannot be told."""
 
-    def next_look_s(self, looked_s: float | None, *_: Any, **__: Any) -> float:
-        return (looked_s or 0.0) + 0.05
+    def next_look_s(self, looked_s: float, *_: Any, **__: Any) -> float:
+        return looked_s + 0.05
+
+
+def hurry(patch: pytest.MonkeyPatch, clock: Clock, **options: Any) -> None:
+    """Let every server from now on live by this clock, and its client (`options`) skip pauses."""
+
+    async def skip(_: float) -> None:
+        """Between two tries of a look-up."""
+
+    # Read from disk for every client otherwise, those of the callbacks among them.
+    patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+    patch.setattr(opening, "Clock", lambda: clock)
+    patch.setattr(opening, "KieClient", partial(KieClient, sleep=skip, **options))
 
 
 class SharedClock(HeldClock):

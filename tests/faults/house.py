@@ -99,7 +99,7 @@ async def open_house(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[House]:
 
             def clock() -> Any:
                 assert house.rig is not None
-                return house.rig.clock_for_opening()
+                return Wired(house.rig.clock, house.rig.opening_with)
 
             tls = cache(httpx.create_ssl_context)  # half of an app's start
             monkeypatch.setattr(httpx, "create_ssl_context", tls)

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 import anyio
 from tests.faults import kills, storm, sweeps
-from tests.faults.report import Numbers, Report
+from tests.faults.checker import summarize
+from tests.faults.report import Report
 
 INTENTS: Mapping[storm.Missed, int] = {"attempts": 10_000, "tasks": 1_250, "all": 1_250}
 STORM = 250  # intents in one storm
@@ -64,9 +65,8 @@ def let_storm(seed: str, intents: int, missed: storm.Missed, *, bursts: bool = F
         evidence, tally = await storm.storm(
             folder, seed=seed, intents=intents, missed=missed, bursts=bursts
         )
-        numbers = Numbers.of(f"storm {seed}", evidence)
-        report = Report(seed, kinds=tally.kinds, moments=tally.moments)
-        report.storms[missed].add(numbers)
+        report = Report(kinds=tally.kinds, moments=tally.moments)
+        report.parts[missed] += summarize(evidence, f"storm {seed}")
         return report
 
     return _in_folder(run)
@@ -77,7 +77,8 @@ def kill(case: kills.Case) -> Report:
 
     async def run(folder: Path) -> Report:
         evidence, deaths = await kills.run(case, folder)
-        report = Report("", killed=Numbers.of(f"killed {case}", evidence))
+        report = Report()
+        report.parts["killed"] += summarize(evidence, f"killed {case}")
         report.kills[case.name] += deaths
         report.kills_beside += deaths * case.has_neighbour
         return report
@@ -89,9 +90,9 @@ def sweep(name: str, is_unheard: bool, step: int) -> Report:
     """One sweep over all operations of a journey."""
 
     async def run(folder: Path) -> Report:
-        report = Report("")
+        report = Report()
         async for number, evidence in sweeps.sweep(name, folder, is_unheard=is_unheard, step=step):
-            report.swept.add(Numbers.of(f"{name}, number {number}, {is_unheard=}", evidence))
+            report.parts["swept"] += summarize(evidence, f"{name}, number {number}, {is_unheard=}")
             report.sweeps[name] += 1
         return report
 

@@ -71,6 +71,7 @@ _REFUSED = (
     Kind("connection refused, then lost", (Fault("lost_answer", CREATE),), is_offline=True),
 )
 _GROUPS = ((50, _TAKEN_AND_LOST), (20, _LOST_AND_NOT_TAKEN), (30, _REFUSED))
+KINDS: Final = (*_TAKEN_AND_LOST, *_LOST_AND_NOT_TAKEN, *_REFUSED)
 
 
 def choose(random: Random) -> Kind:

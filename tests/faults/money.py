@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from tests.faults.books import Books, token_hash
-from tests.faults.evidence import CREATE_ENDPOINTS, Evidence, Row
+from tests.faults.evidence import CREATE_ENDPOINTS, ENDED, Evidence, Row
 
 from kie_runway_sandbox.log import LogEntry
 
@@ -13,7 +13,6 @@ CREATES_MAX = 20
 RATE_LIMITED = 429
 WINDOW = timedelta(seconds=10)
 DUPLICATE_WINDOW_MS = 600_000
-ENDED = ("success", "fail", "expired", "rejected")
 SLOW = ("slow_head", "slow_body")  # the answer comes, to whoever waits for it
 
 
@@ -23,7 +22,7 @@ def paid_once(evidence: Evidence, books: Books) -> Iterator[str]:
     for row_id, creates in books.of_row.items():
         if len(creates) > 1:
             yield (
-                f"{_name(rows[row_id])} was paid {len(creates)} times: "
+                f"{rows[row_id]} was paid {len(creates)} times: "
                 f"tasks {', '.join(str(create.task_id) for create in creates)}."
             )
 
@@ -45,14 +44,14 @@ def repeats_made_no_second_row(evidence: Evidence, _: Books) -> Iterator[str]:
             if row.account != later.account or row.is_adopted:
                 continue
             if row.request_id == later.request_id:
-                yield f"{_name(later)} is a second row for its request_id."
+                yield f"{later} is a second row for its request_id."
             elif later.request_id not in chosen and _same(row, later):
                 state = ledger.state_when_made(row, later)
                 superseded = (row.superseded_at or later.created_at + 1) <= later.created_at
                 age_ms = later.created_at - (row.accepted_at or row.created_at)
                 recent = state in ("success", "fail") and age_ms < DUPLICATE_WINDOW_MS
                 if (state not in ENDED or recent) and not superseded:
-                    yield f"{_name(later)} repeats {_name(row)}, which was {state}, by a new row."
+                    yield f"{later} repeats {row}, which was {state}, by a new row."
 
 
 def superseded_by_decision_only(evidence: Evidence, _: Books) -> Iterator[str]:
@@ -70,21 +69,19 @@ def superseded_by_decision_only(evidence: Evidence, _: Books) -> Iterator[str]:
             continue
         old = rows.get(row.supersedes)
         if old is None:
-            yield f"{_name(row)} supersedes a row that does not exist."
+            yield f"{row} supersedes a row that does not exist."
             continue
         heirs[old.id].append(row)
-        if old.superseded_at is None:
-            yield f"{_name(row)} supersedes {_name(old)}, which does not say so."
         if (old.request_id, old.kind, old.arguments) != (row.request_id, row.kind, row.arguments):
-            yield f"{_name(row)} supersedes {_name(old)}, which asked for something else."
+            yield f"{row} supersedes {old}, which asked for something else."
         state = evidence.ledger.state_when_made(old, row)
         if state != "unknown":
-            yield f"{_name(row)} supersedes {_name(old)}, which was {state}."
+            yield f"{row} supersedes {old}, which was {state}."
         if row.request_id not in confirmed:
-            yield f"{_name(row)} supersedes {_name(old)}, but nobody confirmed that."
+            yield f"{row} supersedes {old}, but nobody confirmed that."
     for row in rows.values():
         if len(heirs[row.id]) != (row.superseded_at is not None):
-            yield f"{_name(row)} was superseded by {len(heirs[row.id])} rows."
+            yield f"{row} was superseded by {len(heirs[row.id])} rows."
 
 
 def written_before_sent(evidence: Evidence, books: Books) -> Iterator[str]:
@@ -98,11 +95,11 @@ def written_before_sent(evidence: Evidence, books: Books) -> Iterator[str]:
         for create in books.of_row.get(row.id, ()) if not row.is_adopted else ():
             submitted = any(e.after == "submitting" for e in evidence.ledger.history(row))
             if not evidence.kie.sightings.get(create.number, submitted):
-                yield f"{_name(row)} was not submitting when KIE made task {create.task_id}."
+                yield f"{row} was not submitting when KIE made task {create.task_id}."
             if token_hash(create) not in (None, row.callback_hash):
-                yield f"{_name(row)} cannot be found by the callback of task {create.task_id}."
+                yield f"{row} cannot be found by the callback of task {create.task_id}."
     submissions = sum(event.after == "submitting" for event in evidence.ledger.events)
-    if (evidence.kie.posts or 0) > submissions:
+    if evidence.kie.posts > submissions:
         yield f"KIE got {evidence.kie.posts} paid requests, the ledger knows of {submissions}."
 
 
@@ -190,9 +187,9 @@ def credits_are_true(evidence: Evidence, books: Books) -> Iterator[str]:
             continue
         for create in books.of_row.get(row.id, ()):
             if row.state == "rejected":
-                yield f"{_name(row)} counts as free, but KIE booked task {create.task_id}."
+                yield f"{row} counts as free, but KIE booked task {create.task_id}."
             if row.credits != create.details["credits"]:
-                yield f"{_name(row)} says {row.credits}, KIE booked {create.details['credits']}."
+                yield f"{row} says {row.credits}, KIE booked {create.details['credits']}."
     for call in evidence.calls:
         for task in call.tasks():
             made = booked.get(task.get("task_id"))
@@ -217,7 +214,3 @@ def _was_kept(evidence: Evidence, create: LogEntry) -> bool:
 
 def _same(row: Row, other: Row) -> bool:
     return (row.kind, row.arguments) == (other.kind, other.arguments)
-
-
-def _name(row: Row) -> str:
-    return f"{row.request_id} (row {row.id})"

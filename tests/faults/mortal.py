@@ -80,11 +80,8 @@ class MortalServer:
     def kill(self) -> None:
         """End the process with SIGKILL, whatever it is doing; the next call starts another."""
         assert self._wire is not None
-        with self._wire as wire:
-            wire.process.kill()
-        self._wire = None
-        self._transcript.note_kill()
-        self.deaths += 1
+        self._wire.process.kill()
+        self._bury()
 
     def leave(self) -> None:
         """End the process as clients do: close its stdin, wait until it has gone."""

@@ -46,9 +46,9 @@ class Power:
         """Off `before` or `after` a call of this name, for example at `after take_turn`."""
         self._fuse = point
 
-    def hold_at(self, point: str) -> "Hold":
-        """Hold up whoever comes to this point, such as `after look_up`, until it is released."""
-        return self._holds.setdefault(point, Hold())
+    def hold_after(self, name: str) -> Hold:
+        """Hold up whoever has made a call of this name, until it is released."""
+        return self._holds.setdefault(name, Hold())
 
     async def drive(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do something that leaves the app's memory; CancelledError when the power is off."""
@@ -64,7 +64,7 @@ class Power:
                 working.cancel()
             elif not working.cancelled():
                 working.exception()  # seen, whoever is left to hear of it
-        hold = self._holds.get(f"after {name}")
+        hold = self._holds.get(name)
         if hold is not None:
             hold.reached.set()
             await hold.released.wait()

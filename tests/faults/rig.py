@@ -10,7 +10,7 @@ import httpx
 from tests.faults.checker import Violation, violations
 from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, token_of
 from tests.faults.held import Eager, OnDemand, SharedClock
-from tests.faults.power import Power, Wired
+from tests.faults.power import Power
 from tests.faults.transcript import Transcript
 from tests.server.desk import request
 from tests.support import KEY
@@ -315,10 +315,6 @@ class Rig:
                 break
             passed += self.clock.pass_to_next()
         await asyncio.sleep(0)
-
-    def clock_for_opening(self) -> Any:
-        """The clock of the app that is being opened."""
-        return Wired(self.clock, self.opening_with)
 
 
 def _shown(process: Process, entry: Entry) -> dict[str, Any]:

@@ -10,13 +10,8 @@ from typing import Any, TypeVar
 
 import anyio.from_thread
 import anyio.to_thread
-from tests.faults.calling_back import (
-    LOOK_EVERY_S,
-    are_callbacks_over,
-    free_port,
-    was_called_back,
-)
-from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, videos_in, witness
+from tests.faults.calling_back import LOOK_EVERY_S, free_port, is_lost
+from tests.faults.evidence import ENDED, Evidence, Kie, LedgerFile, texts_in, videos_in, witness
 from tests.faults.mortal import MortalServer
 from tests.faults.transcript import Transcript
 from tests.support import KEY, MP4, serve_sandbox
@@ -27,7 +22,6 @@ from kie_runway_sandbox.log import EventName
 
 WEBHOOK_KEY = "webhook-planted-key/Hq4+sD81nX=="
 WISH = {"prompt": "a paper boat", "request_id": "boat"}
-ENDED = ("success", "fail", "expired", "rejected")
 FOUND_WITHIN_S = 20.0
 T = TypeVar("T")
 
@@ -102,7 +96,7 @@ class Stage:
             if task["state"] == "queued":  # its server died before it was sent
                 self.server.call("generate_video", **WISH)
                 self.finish_all()
-            elif task["state"] == "unknown" and self.in_loop(_is_lost):
+            elif task["state"] == "unknown" and self.in_loop(is_lost):
                 return task
             anyio.from_thread.run(anyio.sleep, LOOK_EVERY_S)
 
@@ -154,10 +148,3 @@ async def set_stage(
                 sightings,
                 neighbour if has_neighbour else None,
             )
-
-
-def _is_lost(sandbox: Sandbox) -> bool:
-    """Whether no callback will tell of it any more."""
-    return are_callbacks_over(sandbox) and not any(
-        was_called_back(sandbox, task.task_id) for task in sandbox.tasks
-    )

@@ -7,12 +7,10 @@ come all at once, and most of them have to wait for it.
 """
 
 import asyncio
-import ssl
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -27,9 +25,9 @@ from tests.faults.calling_back import (
     miss_attempts,
     was_called_back,
 )
-from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, videos_in
+from tests.faults.evidence import ENDED, Evidence, Kie, LedgerFile, texts_in, videos_in
 from tests.faults.gate import Plan, PlannedGate
-from tests.faults.held import SharedClock
+from tests.faults.held import SharedClock, hurry
 from tests.faults.kinds import choose
 from tests.faults.limiting import note_waits, turns_in
 from tests.faults.servers import Answer, Server
@@ -37,8 +35,8 @@ from tests.faults.stage import WEBHOOK_KEY
 from tests.faults.transcript import Transcript
 from tests.support import KEY, settings_for
 
-from kie_runway import opening, submit
-from kie_runway.client import Deadlines, KieClient
+from kie_runway import submit
+from kie_runway.client import Deadlines
 from kie_runway_sandbox import Sandbox, SandboxOptions, Switches, callbacks, serve
 from kie_runway_sandbox.clips import STAND_IN_VIDEO
 
@@ -60,7 +58,6 @@ SUPERSEDED_PERCENT = 5.0
 VIDEO_URL = "https://media.example.com/in.mp4"
 MUCH_LATER_S = 46 * 60.0  # after which a user may decide to pay again
 FOUND_WITHIN_S = 20.0
-ENDED = ("success", "fail", "expired", "rejected", "unknown")
 
 Missed = Literal["attempts", "tasks", "all"]
 """
@@ -224,7 +221,10 @@ async def storm(
         percent = random.choice((0.0, LOOK_UP_FAULTS_PERCENT))
         gate = sandbox.app = PlannedGate(sandbox, random, percent)
         clock = SharedClock(sandbox, START)
-        _hurry(patch, clock)
+        hurry(patch, clock, deadlines=Deadlines(create_s=PATIENCE_S, read_s=PATIENCE_S))
+        # Signed by the real clock otherwise, and so too long ago or not yet.
+        signing = SimpleNamespace(time=lambda: clock.now().timestamp())
+        patch.setattr(callbacks, "time", signing)
         if bursts:
             patch.setattr(submit, "ANSWER_WITHIN_S", BURST_ANSWER_S)
         waited = note_waits(patch)
@@ -274,25 +274,6 @@ async def storm(
             taken = sandbox.log.select("callback")
             tally.signed = sum(callback.details["acknowledged"] for callback in taken)
     return evidence, tally
-
-
-def _hurry(patch: pytest.MonkeyPatch, clock: SharedClock) -> None:
-    """Servers that run on this clock and do not wait long for KIE."""
-
-    async def skip(_: float) -> None:
-        """Between two tries of a look-up."""
-
-    def client(*args: Any, **kwargs: Any) -> KieClient:
-        deadlines = Deadlines(create_s=PATIENCE_S, read_s=PATIENCE_S)
-        return KieClient(*args, **kwargs, deadlines=deadlines, sleep=skip)
-
-    # Read from disk for every client otherwise, those of the callbacks among them.
-    patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
-    patch.setattr(opening, "Clock", lambda: clock)
-    patch.setattr(opening, "KieClient", client)
-    # Signed by the real clock otherwise, and so too long ago or not yet.
-    signing = SimpleNamespace(time=lambda: clock.now().timestamp())
-    patch.setattr(callbacks, "time", signing)
 
 
 async def _tick(weather: Storm) -> None:
@@ -345,7 +326,7 @@ async def _see_through(weather: Storm, wish: Wish, name: str) -> None:
     server = weather.servers[0]
     while True:
         task = await server.call("get_task", {"task_id": name})
-        if task["state"] in ENDED:
+        if task["state"] in (*ENDED, "unknown"):
             return
         if task["state"] == "queued":  # its server ended before it was sent
             await server.call(*wish)

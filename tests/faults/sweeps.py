@@ -2,11 +2,9 @@
 
 import asyncio
 import itertools
-import ssl
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,19 +14,13 @@ import anyio
 import pytest
 from mcp import Client
 from tests.faults.breaks import Break, DatabaseBreak, SocketBreak
-from tests.faults.calling_back import (
-    LOOK_EVERY_S,
-    are_callbacks_over,
-    free_port,
-    taking_callbacks,
-    was_called_back,
-)
-from tests.faults.evidence import Evidence, Kie, LedgerFile, texts_in, videos_in, witness
+from tests.faults.calling_back import LOOK_EVERY_S, free_port, is_lost, taking_callbacks
+from tests.faults.evidence import ENDED, Evidence, Kie, LedgerFile, texts_in, videos_in, witness
+from tests.faults.held import hurry
 from tests.faults.transcript import Transcript
 from tests.support import KEY, MP4, QUICK, serve_sandbox, settings_for, structured
 
-from kie_runway import opening, submit
-from kie_runway.client import KieClient
+from kie_runway import submit
 from kie_runway.clock import Clock
 from kie_runway.ledger import database
 from kie_runway.server import create_server
@@ -36,7 +28,6 @@ from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox, Switches
 
 WISH = {"prompt": "a paper boat", "request_id": "boat"}
-ENDED = ("success", "fail", "expired", "rejected")
 LATER = timedelta(seconds=60)  # longer than a lease
 PAUSES = 0.03  # a server that ends tries for 13 seconds to write down what it knows
 PATIENCE_S = 1.0
@@ -91,7 +82,7 @@ class _Journey:
         while True:
             task = await self._call(client, "get_task", task_id=WISH["request_id"])
             state = task.get("state")
-            if state in ENDED or (state == "unknown" and self._is_lost()):
+            if state in ENDED or (state == "unknown" and is_lost(self.sandbox)):
                 return
             if state == "queued":
                 await self._call(client, "generate_video", **WISH)
@@ -108,11 +99,6 @@ class _Journey:
         for task in self.sandbox.tasks:
             if not task.is_finished:
                 self.sandbox.finish(task.task_id)
-
-    def _is_lost(self) -> bool:
-        return are_callbacks_over(self.sandbox) and not any(
-            was_called_back(self.sandbox, task.task_id) for task in self.sandbox.tasks
-        )
 
 
 async def sweep(
@@ -148,7 +134,9 @@ async def run(fault: Break, folder: Path, *, is_unheard: bool) -> Evidence:
         journey = _Journey(settings, port, sandbox, Transcript(sandbox.log.entries))
         clock = _Moved()
         with pytest.MonkeyPatch.context() as patch, witness(sandbox, ledger) as sightings:
-            _hurry(patch, clock)
+            hurry(patch, clock)
+            patch.setattr(database, "BUSY_TIMEOUT_S", PATIENCE_S)
+            patch.setattr(submit, "ANSWER_WITHIN_S", PATIENCE_S)
             fault.install(patch, kie_port)
             if is_unheard:
                 sandbox.inject(Fault("lost_answer", "runway/generate"))
@@ -166,17 +154,3 @@ async def run(fault: Break, folder: Path, *, is_unheard: bool) -> Evidence:
             videos=videos_in(folder / "videos"),
             clip=MP4,
         )
-
-
-def _hurry(patch: pytest.MonkeyPatch, clock: Clock) -> None:
-    async def skip(_: float) -> None:
-        """Between two tries of a look-up."""
-
-    def client(*args: Any, **kwargs: Any) -> KieClient:
-        return KieClient(*args, **kwargs, sleep=skip)
-
-    patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
-    patch.setattr(database, "BUSY_TIMEOUT_S", PATIENCE_S)
-    patch.setattr(submit, "ANSWER_WITHIN_S", PATIENCE_S)
-    patch.setattr(opening, "Clock", lambda: clock)
-    patch.setattr(opening, "KieClient", client)

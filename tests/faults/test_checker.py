@@ -73,7 +73,7 @@ def ledger(*lives: tuple[Row, Sequence[str]]) -> LedgerFile:
     return LedgerFile([row for row, _ in lives], events)
 
 
-ASKED = Call("generate_video", {"prompt": "boat 1", "request_id": "one"}, 0, 3, dict(SHOWN))
+ASKED = Call("generate_video", {"prompt": "boat 1", "request_id": "one"}, 0, dict(SHOWN))
 CLEAN = Evidence(
     kie=Kie(
         log=(
@@ -118,13 +118,13 @@ def rows(*lives: tuple[Row, Sequence[str]]) -> Change:
 
 
 def shown(began: int = 3, **changes: Any) -> Change:
-    call = Call("get_task", {"task_id": "one"}, began, began, {**SHOWN, **changes})
+    call = Call("get_task", {"task_id": "one"}, began, {**SHOWN, **changes})
     return lambda evidence: replace(evidence, calls=(*evidence.calls, call))
 
 
 def asked(prompt: str, request_id: str | None, answer: Mapping[str, Any]) -> Change:
     arguments = {"prompt": prompt} | ({"request_id": request_id} if request_id else {})
-    call = Call("generate_video", arguments, 3, 3, dict(answer))
+    call = Call("generate_video", arguments, 3, dict(answer))
     return lambda evidence: replace(evidence, calls=(*evidence.calls, call))
 
 
@@ -132,12 +132,18 @@ def evidence(**changes: Any) -> Change:
     return lambda evidence: replace(evidence, **changes)
 
 
+def decided(*lives: tuple[Row, Sequence[str]]) -> Change:
+    return both(rows(*lives), evidence(calls=(CONFIRMED,)))
+
+
 def both(first: Change, second: Change) -> Change:
     return lambda evidence: second(first(evidence))
 
 
+CONFIRMED = Call("generate_video", {"prompt": "boat 1", "request_id": "one", "confirm": True}, 3)
 UNKNOWN = ("queued", "submitting", "unknown")
 HEIR = replace(ROW, id=2, supersedes=1, callback_hash=None)
+OTHER_HEIR = replace(HEIR, arguments={"prompt": "boat 2"})
 GIVEN_UP = replace(LOST, superseded_at=MS, callback_hash="another")
 REFUSED = {"error": {"code": "request_id_conflict", "charged": "no"}}
 
@@ -150,11 +156,13 @@ BREACHES: Sequence[tuple[str, str, Change]] = (
     ),
     ("I1", "two rows for one request_id", rows((ROW, LIVED), (replace(LOST, id=2), UNKNOWN))),
     ("I1", "superseded, unconfirmed", rows((GIVEN_UP, UNKNOWN), (HEIR, LIVED))),
-    ("I1", "superseded, not noted", rows((LOST, UNKNOWN), (HEIR, LIVED))),
-    ("I1", "superseded, not unknown", rows((replace(ROW, superseded_at=MS), LIVED), (HEIR, LIVED))),
+    ("I1", "superseded, not noted", decided((LOST, UNKNOWN), (HEIR, LIVED))),
+    ("I1", "superseded, not unknown", decided((GIVEN_UP, LIVED), (HEIR, LIVED))),
+    ("I1", "superseded by other arguments", decided((GIVEN_UP, UNKNOWN), (OTHER_HEIR, LIVED))),
+    ("I1", "superseded, and not there", decided((HEIR, LIVED))),
     ("I2", "a task id that is not in the ledger", shown(task_id="task-9")),
     ("I2", "a request_id that is not in the ledger", shown(request_id="two", task_id=None)),
-    ("I3", "no row at all", rows()),
+    ("I3", "no row at all", both(rows(), kie(posts=0))),
     ("I3", "no submitting row at that moment", kie(sightings={1: False})),
     ("I3", "no submitting event", both(lived("queued", "wait", "success"), kie(sightings={}))),
     ("I3", "more posts than submissions", kie(posts=2)),
@@ -167,6 +175,11 @@ BREACHES: Sequence[tuple[str, str, Change]] = (
         "I4",
         "a state without an event",
         lambda known: replace(known, ledger=replace(known.ledger, events=known.ledger.events[:-1])),
+    ),
+    (
+        "I4",
+        "a gap between two events",
+        lambda known: replace(known, ledger=replace(known.ledger, events=known.ledger.events[1:])),
     ),
     ("I4", "another end shown", shown(state="fail")),
     ("I4", "another video shown", shown(video_url="http://kie/media/other/video.mp4")),
@@ -271,7 +284,6 @@ def test_a_breach_is_seen(invariant: str, change: Change) -> None:
 
 
 SECOND = create(4, "task-2", body={"prompt": "boat 1"})
-CONFIRMED = Call("generate_video", {"prompt": "boat 1", "request_id": "one", "confirm": True}, 3)
 
 INNOCENT: Sequence[tuple[str, Change]] = (
     (

@@ -91,7 +91,7 @@ async def old_news_comes_after_the_end(rig: Rig) -> Sequence[Violation]:
     entry = await slow.app.ledger.find(LOCAL_ACCOUNT, "one")
     assert entry is not None
     rig.sandbox.inject(Fault("edit", "runway/record-detail", merge={"state": "generating"}))
-    hold = slow.power.hold_at("after look_up")
+    hold = slow.power.hold_after("look_up")
     looking = asyncio.create_task(slow.app.tracker.wait(entry, 0))
     await hold.reached.wait()
     rig.sandbox.finish(str(create.task_id))

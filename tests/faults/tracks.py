@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.attacks.leaks import leaks_in
 from tests.faults.books import Books
-from tests.faults.evidence import Evidence, Row, is_of, token_of
+from tests.faults.evidence import Evidence, is_of, token_of
 
 AT_KIE = ("wait", "queueing", "generating")
 # What may follow an end; everything else overwrites it.
@@ -41,14 +41,14 @@ def ended_once(evidence: Evidence, _: Books) -> Iterator[str]:
         state: str | None = None
         for event in evidence.ledger.history(row):
             if event.before != state:
-                yield f"{_name(row)} went on from {event.before}, though it was {state}."
+                yield f"{row} went on from {event.before}, though it was {state}."
             if event.before in AFTER_END and event.after not in AFTER_END[event.before]:
-                yield f"{_name(row)} had ended as {event.before} and became {event.after}."
+                yield f"{row} had ended as {event.before} and became {event.after}."
             if state in AT_KIE and event.after in ("queued", "submitting", "unknown", "rejected"):
-                yield f"{_name(row)} was at KIE and became {event.after}."
+                yield f"{row} was at KIE and became {event.after}."
             state = event.after
         if state != row.state:
-            yield f"{_name(row)} is {row.state}, but its last event says {state}."
+            yield f"{row} is {row.state}, but its last event says {state}."
 
 
 def shown_ends_stand(evidence: Evidence, _: Books) -> Iterator[str]:
@@ -87,9 +87,9 @@ def one_task_one_intent(evidence: Evidence, _: Books) -> Iterator[str]:
     for row in rows:
         create = creates.get(row.task_id)
         if create is None:
-            yield f"{_name(row)} has task {row.task_id}, which KIE never made."
+            yield f"{row} has task {row.task_id}, which KIE never made."
         elif not row.is_adopted and not is_of(create, row):
-            yield f"{_name(row)} has task {row.task_id}, which was made for another one."
+            yield f"{row} has task {row.task_id}, which was made for another one."
 
 
 def only_kie_moves_rows(evidence: Evidence, _: Books) -> Iterator[str]:
@@ -103,17 +103,17 @@ def only_kie_moves_rows(evidence: Evidence, _: Books) -> Iterator[str]:
     kie = evidence.kie
     for row in evidence.ledger.rows:
         if row.video_url is not None and f"/media/{row.task_id}/" not in row.video_url:
-            yield f"{_name(row)} leads to {row.video_url}, which is not its video."
+            yield f"{row} leads to {row.video_url}, which is not its video."
         if not kie.looks_were_honest or row.task_id is None:
             continue
         end = "success" if row.state == "expired" else row.state
         ends = {entry.details["state"] for entry in kie.of_task("finished", row.task_id)}
         if end in ("success", "fail") and end not in ends:
-            yield f"{_name(row)} ended as {row.state}, at KIE it {ends or 'has not ended'}."
+            yield f"{row} ended as {row.state}, at KIE it {ends or 'has not ended'}."
         answers = {entry.details["answer"] for entry in kie.of_task("create", row.task_id)}
-        unasked = kie.looks is not None and not kie.looks.get(row.task_id)
+        unasked = not kie.looks.get(row.task_id)
         if unasked and (end in ("success", "fail") or answers == {"lost"}):
-            yield f"{_name(row)} is {row.state}, though nobody asked KIE about {row.task_id}."
+            yield f"{row} is {row.state}, though nobody asked KIE about {row.task_id}."
 
 
 def no_secret_got_out(evidence: Evidence, _: Books) -> Iterator[str]:
@@ -139,21 +139,16 @@ def open_tasks_are_followed(evidence: Evidence, _: Books) -> Iterator[str]:
         return
     for row in evidence.ledger.rows:
         if row.state == "submitting":
-            yield f"{_name(row)} is still submitting, and its process has ended."
+            yield f"{row} is still submitting, and its process has ended."
         if row.state in AT_KIE and evidence.kie.of_task("finished", row.task_id):
-            yield f"{_name(row)} is still {row.state}, but task {row.task_id} has ended."
+            yield f"{row} is still {row.state}, but task {row.task_id} has ended."
 
 
 def files_are_whole(evidence: Evidence, _: Books) -> Iterator[str]:
     """I15. Proof: a file under a video's name with other content, or a row's file that is gone."""
     for path, content in evidence.videos.items():
-        if evidence.clip is not None and content != evidence.clip:
+        if content != evidence.clip:
             yield f"{path} has {len(content)} bytes, the video {len(evidence.clip)}."
-    if evidence.clip is not None:
-        for row in evidence.ledger.rows:
-            if row.file is not None and row.file not in evidence.videos:
-                yield f"{_name(row)} was saved as {row.file}, which is not there."
-
-
-def _name(row: Row) -> str:
-    return f"{row.request_id} (row {row.id})"
+    for row in evidence.ledger.rows:
+        if row.file is not None and row.file not in evidence.videos:
+            yield f"{row} was saved as {row.file}, which is not there."

@@ -19,14 +19,12 @@ class Call:
         tool: Its name.
         arguments: As the client gave them.
         began: How long KIE's log was then, at most.
-        ended: How long it was when the answer was read.
         answer: The structured content; None: the client was never told.
     """
 
     tool: str
     arguments: Mapping[str, Any]
     began: int
-    ended: int = 0
     answer: Mapping[str, Any] | None = None
 
     @property
@@ -53,14 +51,12 @@ class Transcript:
     """
     Written down by the harness while it plays the clients.
 
-    `log` is KIE's, the list itself: its length is the time by which calls are ordered. If it
-    is not at hand, an empty one will do, and what needs an order is not checked.
+    `log` is KIE's, the list itself: its length is the time by which calls are ordered.
     """
 
     log: Sequence[LogEntry]
     calls: list[Call] = field(default_factory=list[Call])
     kills: list[int] = field(default_factory=list[int])
-    _read: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, tool: str, arguments: Mapping[str, Any]) -> int:
@@ -71,13 +67,7 @@ class Transcript:
 
     def end(self, number: int, answer: Mapping[str, Any]) -> None:
         """Note what a client was shown."""
-        self.calls[number] = replace(self.calls[number], ended=len(self.log), answer=dict(answer))
-        self._read = len(self.log)
-
-    def note(self, tool: str, arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Note a call that was asked after the answer before it was read."""
-        self.calls.append(Call(tool, dict(arguments), self._read))
-        self.end(len(self.calls) - 1, answer)
+        self.calls[number] = replace(self.calls[number], answer=dict(answer))
 
     def note_kill(self) -> None:
         """Note that a process was killed just now."""

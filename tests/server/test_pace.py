@@ -10,8 +10,8 @@ from kie_runway.pace import MEDIAN_S, STUCK_AFTER_S, STUCK_EVERY_S, Pace
 def looks(pace: Pace, *, watched: bool, until_s: float) -> list[float]:
     """When a task is looked at that takes this long, without jitter."""
     at: list[float] = []
-    last = None
-    while last is None or last < until_s:
+    last = 0.0
+    while last < until_s:
         last = pace.next_look_s(last, watched=watched)
         at.append(round(last, 1))
     return at
@@ -59,7 +59,7 @@ def test_the_median_moves_the_looks() -> None:
 def test_a_task_that_is_called_back_is_looked_at_as_a_safety_net_alone() -> None:
     pace = Pace()
 
-    assert pace.next_look_s(None, 100, watched=True, called_back=True) == 200
+    assert pace.next_look_s(0, 100, watched=True, called_back=True) == 200
     assert pace.next_look_s(200, 100, watched=True, called_back=True) == pytest.approx(230)
 
 

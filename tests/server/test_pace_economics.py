@@ -14,7 +14,7 @@ SIGMA = 0.45
 TASKS = 2000
 SEED = 7
 
-NextLook = Callable[[float | None], float]
+NextLook = Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def follow(
     next_look: NextLook, takes_s: float, chance: random.Random, *, delivered: bool
 ) -> tuple[int, float]:
     """How many looks a task takes, and the seconds from its end to the look that sees it."""
-    at, looks, looked = 0.0, 0, None
+    at, looks, looked = 0.0, 0, 0.0
     while True:
         at += (next_look(looked) - at) * chance.uniform(1 - JITTER, 1 + JITTER)
         looks += 1
@@ -55,7 +55,7 @@ def economics(
     pace = Pace()
     known_s = median_s if learned else None
 
-    def next_look(looked: float | None) -> float:
+    def next_look(looked: float) -> float:
         return pace.next_look_s(looked, known_s, watched=watched, called_back=called_back)
 
     chance = random.Random(SEED)
@@ -111,8 +111,8 @@ def test_not_knowing_the_median_costs_looks_and_not_time() -> None:
 
 def test_a_task_that_never_ends_costs_a_look_an_hour() -> None:
     a_day = 24 * 3600.0
-    looks, at = 0, None
-    while at is None or at < STUCK_AFTER_S + a_day:
+    looks, at = 0, 0.0
+    while at < STUCK_AFTER_S + a_day:
         at = Pace().next_look_s(at, watched=True)
         looks += at > STUCK_AFTER_S
 

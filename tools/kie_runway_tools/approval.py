@@ -74,7 +74,7 @@ async def _question(app: App, order: Order, request_id: str | None, confirm: boo
     Raises:
         KieRunwayError: The call would fail anyway, so there is nothing to ask about.
     """
-    from kie_runway.budget import may_ask, question  # not needed to list tools
+    from kie_runway.expense import may_ask, question  # not needed to list tools
 
     confirm_credits = app.settings.confirm_credits
     request, stands_for = order.given.request, order.given.stands_for

@@ -37,7 +37,7 @@ class Inbox(Protocol):
         self, entry_id: int, task_id: str, *, signed_at: int | None, now: datetime
     ) -> bool:
         """
-        Store a callback; False when it changes nothing.
+        Store a callback; False when it leaves nothing to confirm.
 
         A signed one counts once for each `signed_at` (Unix seconds). An unsigned one is
         due again each time it comes while the row has not ended. A row keeps
@@ -104,8 +104,8 @@ class Ledger(Protocol):
     ) -> Opened:
         """
         The row of an intent: an earlier one with the same chosen request_id, or, if none was
-        chosen, an identical one that is unfinished or was made after `since`; else a new
-        `queued` one.
+        chosen, an identical one that is unfinished, or ended as `success` or `fail` and was
+        accepted after `since`; else a new `queued` one.
 
         A rejected row with the same request_id was never billed and is queued again. An `unknown`
         one that was sent before `supersede_before`, if that is given, makes room for a new one.
@@ -166,7 +166,7 @@ class Ledger(Protocol):
         self, entry_id: int, *, now: datetime, known: datetime | None
     ) -> Look | None:
         """
-        Ask to look at a task; granted if the row's `looked_at` is still the `known` one.
+        Ask to look at a task; granted if it is at KIE and `looked_at` is still the `known` one.
 
         None when there is no such row.
         """

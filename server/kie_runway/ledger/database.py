@@ -4,8 +4,8 @@ import os
 import sqlite3
 import threading
 from asyncio import Future
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import ParamSpec, TypeVar
@@ -21,6 +21,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _OfThread(threading.local):
+    connection: sqlite3.Connection | None = None
+
+
 class Database:
     """
     Runs work on the file in two threads; any number of processes may share the file.
@@ -34,7 +38,7 @@ class Database:
         self.path = path
         self._writer = Worker("ledger")
         self._reader = Worker("ledger reads")
-        self._of_thread = threading.local()
+        self._of_thread = _OfThread()
         self._identity: tuple[int, int] | None = None
         self._seen_version: int | None = None
 
@@ -52,10 +56,9 @@ class Database:
     @property
     def connection(self) -> sqlite3.Connection:
         """For work that runs in one of the threads."""
-        connection: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
-        if connection is None:
+        if self._of_thread.connection is None:
             raise LedgerError("The ledger is not open.")
-        return connection
+        return self._of_thread.connection
 
     def read(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run work that changes nothing."""
@@ -78,23 +81,12 @@ class Database:
         return worker.run(in_thread)
 
     def write(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """
-        Run work in one transaction.
-
-        It is taken at once, so that two processes never both decide.
-        """
+        """Run work in one transaction."""
 
         def in_transaction() -> T:
-            connection = self.connection
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with _transaction(self.connection):
                 self._check_identity()
-                result = work(*args, **kwargs)
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-            return result
+                return work(*args, **kwargs)
 
         return self._run(self._writer, in_transaction)
 
@@ -140,9 +132,8 @@ class Database:
         return connection
 
     def _close(self) -> None:
-        connection: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
-        if connection is not None:
-            connection.close()
+        if self._of_thread.connection is not None:
+            self._of_thread.connection.close()
             self._of_thread.connection = None
 
     def _check_identity(self) -> None:
@@ -155,16 +146,23 @@ class Database:
 
     def _migrate(self) -> None:
         connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection):
             for step in MIGRATIONS[schema_version(connection, self.path) :]:
                 for statement in step.split(";"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """Begun as a writer at once, so that two processes never both decide; all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -33,6 +33,7 @@ from kie_runway.models import AT_KIE, ErrorInfo, TaskKind, TaskState
 
 log = logging.getLogger(__name__)
 
+# Times further ahead than these were written before the clock went back.
 LEASE_MAX_MS = 3_600_000
 SAVE_AFTER_MAX_MS = 86_400_000
 

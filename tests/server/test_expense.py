@@ -2,7 +2,7 @@
 
 import pytest
 
-from kie_runway.budget import may_ask, question
+from kie_runway.expense import may_ask, question
 from kie_runway.models import AlephRequest, ExtendRequest, GenerateRequest, PaidRequest
 
 BOAT = GenerateRequest(prompt="a boat", aspect_ratio="16:9")
