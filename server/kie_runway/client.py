@@ -42,7 +42,7 @@ from kie_runway.wire import (
 )
 
 # For one request as a whole: a peer that sends a byte now and then meets no other time-out.
-CREATE_DEADLINE_S = 65.0  # httpx's read time-out and a little, as long as a shutdown waits
+CREATE_DEADLINE_S = 62.0  # a shutdown waits a little longer
 READ_DEADLINE_S = 20.0
 UPLOAD_DEADLINE_S = 300.0
 MAX_RETRIES = 2
@@ -69,7 +69,11 @@ _MIME_TYPE: Final = re.compile(r"[A-Za-z0-9.+-]{1,100}/[A-Za-z0-9.+-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """The longest that one request may take, from connecting to the last byte, in seconds."""
+    """
+    The longest that one request may take, from connecting to the last byte, in seconds.
+
+    Time in which the process stood still counts for a second at most (`patience`).
+    """
 
     create_s: float = CREATE_DEADLINE_S
     read_s: float = READ_DEADLINE_S
@@ -160,7 +164,7 @@ class KieClient:
 
     async def create(self, request: PaidRequest, *, callback_url: str | None = None) -> str:
         """
-        Start a paid task with at most one POST, within 65 seconds (contract §3-5).
+        Start a paid task with at most one POST, within 62 seconds (contract §3-5).
 
         Args:
             request: Its kind chooses the endpoint.

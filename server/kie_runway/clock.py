@@ -11,6 +11,10 @@ class Clock:
         """The time, aware, in UTC."""
         return datetime.now(UTC)
 
+    def steady_s(self) -> float:
+        """Seconds that passed while the machine was awake, since whenever; no hand sets them."""
+        return asyncio.get_running_loop().time()
+
     async def sleep(self, seconds: float) -> None:
         """Return after that many seconds."""
         await asyncio.sleep(seconds)

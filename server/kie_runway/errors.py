@@ -209,6 +209,10 @@ class TaskIdTakenError(LedgerError):
     """KIE gave a task id that another task has, so it cannot be recorded for this one."""
 
 
+class LedgerClosedError(LedgerError):
+    """The server is ending, and the ledger is closed for good."""
+
+
 class DownloadError(KieRunwayError):
     """A finished file could not be fetched or stored; the task itself is unharmed."""
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx
 
 from kie_runway.answers import Answer
+from kie_runway.patience import patience
 from kie_runway.values import retry_after_s
 
 CONNECT_TIMEOUT_S = 5.0
@@ -63,7 +64,7 @@ class Exchange:
         """
         async with self._slots:
             if self._pool is None:
-                self._pool = self._open(MAX_CONNECTIONS)
+                self._pool = self._open(MAX_CONNECTIONS, READ_TIMEOUT_S)
             return await _exchange(nullcontext(self._pool), deadline_s, request)
 
     async def fresh(self, deadline_s: float, **request: Any) -> Answer:
@@ -72,12 +73,15 @@ class Exchange:
 
         A kept connection may be closed by the peer just when it is used again, and then nobody
         knows what became of the request. Arguments and errors are those of `pooled`.
+
+        Silence alone ends nothing before the deadline: httpx's read time-out would win over an
+        answer that arrived while the process stood still.
         """
         if self._transport is not None:
             return await self.pooled(deadline_s, **request)
-        return await _exchange(self._open(1), deadline_s, request)
+        return await _exchange(self._open(1, None), deadline_s, request)
 
-    def _open(self, connections: int) -> httpx.AsyncClient:
+    def _open(self, connections: int, read_timeout_s: float | None) -> httpx.AsyncClient:
         if self._tls is None:
             self._tls = httpx.create_ssl_context(trust_env=False)
         return httpx.AsyncClient(
@@ -87,7 +91,7 @@ class Exchange:
             trust_env=False,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=connections),
-            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S),
+            timeout=httpx.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S),
         )
 
 
@@ -99,7 +103,7 @@ async def _exchange(
     answer: Answer | None = None
     try:
         async with (
-            asyncio.timeout(deadline_s),
+            patience(deadline_s),
             connection as http,
             http.stream(**request) as response,
         ):

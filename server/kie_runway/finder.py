@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kie_runway.clock import Clock
-from kie_runway.errors import UnavailableError, UnknownTaskError
+from kie_runway.errors import TaskIdTakenError, UnavailableError, UnknownTaskError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Entry, Transition
 from kie_runway.looker import Looker
@@ -53,8 +53,7 @@ class Finder:
     async def _adopt(self, account: str, kind: TaskKind, task_id: str, update: TaskUpdate) -> Entry:
         """Record a task that was made elsewhere, or by a request whose answer was lost."""
         now = self._clock.now()
-        lost = await self._lost_request(account, kind, update, now)
-        if lost is not None:
+        while (lost := await self._lost_request(account, kind, update, now)) is not None:
             accepted = Transition.accepted(
                 lost.id,
                 task_id,
@@ -62,8 +61,11 @@ class Finder:
                 at=now,
                 detail="found by its id",
             )
-            found = await self._ledger.transition(accepted)
-            if found is not None:
+            try:
+                found = await self._ledger.transition(accepted)
+            except TaskIdTakenError:  # the same id was asked for twice at once
+                break
+            if found is not None:  # else another id took this row
                 return await self._updates.apply(found, update)
         adopted = Entry(
             id=0,
@@ -82,7 +84,10 @@ class Finder:
         self, account: str, kind: TaskKind, update: TaskUpdate, now: datetime
     ) -> Entry | None:
         """
-        The one `unknown` row that a task may be of.
+        The `unknown` row that a task may be of; None if it may be of different requests.
+
+        Rows of one fingerprint ask for the same, so each may take any of their tasks. The last one
+        sent does: an earlier one may be all that is left for a task that had ended before.
 
         Where KIE calls back, it is left to the callback to say so: a task with the same words
         may be an older one.
@@ -96,7 +101,9 @@ class Finder:
             and not _ended_before(row, update, now)
             and is_of(row, update)
         ]
-        return alike[0] if len(alike) == 1 else None
+        if len({row.fingerprint for row in alike}) != 1:
+            return None
+        return max(alike, key=_sent_at)
 
     async def _ask(self, kind: TaskKind, task_id: str) -> TaskUpdate | None:
         """What KIE says of a task that nobody follows, without its retries taking a minute."""
@@ -114,7 +121,11 @@ def _may_be(row: TaskKind, asked: TaskKind) -> bool:
 
 def _ended_before(row: Entry, update: TaskUpdate, now: datetime) -> bool:
     """Whether a task had ended before a request could have made it."""
-    sent_at = row.sent_at or row.created_at
+    sent_at = _sent_at(row)
     if update.completed_at is not None and update.completed_at < sent_at:
         return True
     return update.state.is_terminal and now - sent_at < TASK_MIN
+
+
+def _sent_at(row: Entry) -> datetime:
+    return row.sent_at or row.created_at

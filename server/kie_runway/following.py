@@ -11,6 +11,7 @@ from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
 from kie_runway.models import TaskUpdate
 from kie_runway.pace import JITTER, MEDIAN_S, UNWATCHED_CEILING_S, Pace
+from kie_runway.updates import RESULT_LIFETIME
 
 INVISIBLE_GRACE_S = 90.0
 LOOKS_BEFORE_STUCK = 3
@@ -34,6 +35,8 @@ class Follower:
         failures: How many looks in a row had none.
         unfinished_at: When it was last known to be unfinished.
         empty_since: When KIE first called it a success without a video; the loop's clock.
+        hidden: How many usable answers in a row showed nothing.
+        hidden_since: When the first of these came; the loop's clock.
         looking: The look that is under way.
         trouble: What stands in the way of fresher news, or is odd about them.
     """
@@ -45,8 +48,21 @@ class Follower:
     failures: int = 0
     unfinished_at: datetime | None = None
     empty_since: float | None = None
+    hidden: int = 0
+    hidden_since: float = 0.0
     looking: asyncio.Task[None] | None = None
     trouble: KieRunwayError | None = None
+
+    def note_answer(self, update: TaskUpdate | None) -> None:
+        """Count an answer that was usable."""
+        self.looks += 1
+        self.failures = 0
+        if update is not None:
+            self.hidden = 0
+            return
+        if not self.hidden:
+            self.hidden_since = asyncio.get_running_loop().time()
+        self.hidden += 1
 
     @property
     def needs_the_user(self) -> bool:
@@ -111,6 +127,20 @@ class Plan:
     def is_stuck(self, entry: Entry) -> bool:
         """Whether a task has been at KIE for far too long."""
         return self._pace.is_stuck(self._elapsed_s(entry))
+
+    def is_forgotten(self, follower: Follower) -> bool:
+        """
+        Whether KIE shows nothing of a task because it has deleted its record.
+
+        By then the video is gone. That time has passed is not proof enough: the clock may be far
+        ahead, or have been set since, and a young task be slow to show.
+        """
+        hidden_s = asyncio.get_running_loop().time() - follower.hidden_since
+        return (
+            follower.hidden >= LOOKS_BEFORE_STUCK
+            and hidden_s >= INVISIBLE_GRACE_S * self._pace.scale
+            and self._elapsed_s(follower.entry) > RESULT_LIFETIME.total_seconds()
+        )
 
     def oddity(self, entry: Entry, update: TaskUpdate | None) -> KieRunwayError | None:
         """What is worth saying about an answer that was in order."""

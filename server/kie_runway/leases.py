@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from kie_runway.clock import Clock
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 LEASE: Final = timedelta(seconds=30)
 HEARTBEAT_S = 10.0  # leases are renewed this often, so one that ran out had a dead owner
+CLOCK_JUMP_S = 5.0
+PATIENCE_S = 2 * HEARTBEAT_S  # until all who live have renewed theirs by a clock that was set
 
 
 class Leases:
@@ -34,6 +36,8 @@ class Leases:
         self._clock = clock
         self._rescue = rescue
         self._heart: asyncio.Task[None] | None = None
+        self._offset_s: float | None = None
+        self._judging_from_s = 0.0
 
     async def open(self) -> None:
         """
@@ -55,6 +59,9 @@ class Leases:
         """
         Renew this process's leases, then strand those that ran out, less what was rescued.
 
+        None is stranded soon after the clock was set, or the machine slept: then all have run
+        out, also those of the living.
+
         Raises:
             LedgerError: The ledger cannot be written.
         """
@@ -64,8 +71,17 @@ class Leases:
             await self._rescue.give_back(self._ledger)
         except LedgerError:  # what was kept may wait; the server may start
             log.exception("could not give back kept task ids")
-        await self._ledger.strand(now=now, error=_STRANDED)
+        if self._may_judge(now):
+            await self._ledger.strand(now=now, error=_STRANDED)
         await self._rescue.stock()
+
+    def _may_judge(self, now: datetime) -> bool:
+        """Whether the clock has gone evenly for long enough to tell dead owners by it."""
+        steady_s = self._clock.steady_s()
+        before, self._offset_s = self._offset_s, now.timestamp() - steady_s
+        if before is not None and abs(self._offset_s - before) > CLOCK_JUMP_S:
+            self._judging_from_s = steady_s + PATIENCE_S
+        return steady_s >= self._judging_from_s
 
     async def _beat_on(self) -> None:
         while True:
@@ -76,4 +92,4 @@ class Leases:
                 log.exception("could not renew leases")
 
 
-_STRANDED = ErrorInfo.of(OutcomeUnknownError("The process that was sending it ended."))
+_STRANDED = ErrorInfo.of(OutcomeUnknownError("The process that was sending it ended, or hangs."))

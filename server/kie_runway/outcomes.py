@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
+from kie_runway.acceptance import Acceptance
 from kie_runway.clock import Clock
 from kie_runway.errors import (
     KieError,
     KieRunwayError,
+    LedgerClosedError,
     LedgerError,
     OutcomeUnknownError,
     TaskIdTakenError,
@@ -25,6 +29,8 @@ CLOSING: Final = timedelta(seconds=50)  # then no more; the submitter waits a li
 PROMPT_S = 0.5  # a ledger that is locked can keep us waiting for 10 s
 COMMIT_PAUSE_S = 0.2  # at first; twice as long each time
 COMMIT_PAUSE_MAX_S = 10.0
+
+T = TypeVar("T")
 
 
 class Outcomes:
@@ -53,18 +59,22 @@ class Outcomes:
 
     async def accept(self, entry: Entry, task_id: str) -> Entry | None:
         """
-        KIE made a task of it; the row as it then is, or None if it had moved on.
+        KIE made a task of it; the row that then has the task, None if another request has it.
 
         Raises:
             LedgerError: The ledger failed until the end.
         """
         now = self._clock.now()
+        accepted = Acceptance.of(entry, task_id, now)
+        enter = partial(accepted.enter, self._ledger, at=now)
         try:
-            accepted = Transition.accepted(entry.id, task_id, accepted_at=now, at=now)
-            return await self._commit(entry, accepted)
+            row = await self._commit(entry, TaskState.WAIT, enter, accepted)
         except TaskIdTakenError as exc:
             unusable = OutcomeUnknownError(f"{exc.reason} It was {task_id}.")
             return await self.settle(entry, TaskState.UNKNOWN, unusable)
+        if row.id != entry.id:
+            log.warning("a task id came to a row that had moved on", extra=_about(entry, row.state))
+        return row
 
     async def settle(self, entry: Entry, state: TaskState, exc: KieRunwayError) -> Entry | None:
         """
@@ -84,39 +94,44 @@ class Outcomes:
             changes["error"] = ErrorInfo.of(exc)
         if state is TaskState.REJECTED:
             changes["finished_at"] = now
-        return await self._commit(
-            entry,
-            Transition(entry.id, (expect,), state, now, changes, _detail(exc), owner=owner),
-        )
+        settled = Transition(entry.id, (expect,), state, now, changes, _detail(exc), owner=owner)
+        row = await self._commit(entry, state, partial(self._ledger.transition, settled))
+        if row is None:
+            log.error("a paid request ended on a row that had moved on", extra=_about(entry, state))
+        return row
 
     async def _was_stranded(self, entry: Entry) -> bool:
         """Whether others gave this very request up for lost, while this process was held up."""
         row = await self._row(entry)
         return row is not None and (row.state, row.sent_at) == (TaskState.UNKNOWN, entry.sent_at)
 
-    async def _commit(self, entry: Entry, transition: Transition) -> Entry | None:
-        task_id: str | None = transition.changes.get("task_id")
-        extra = {
-            "request_id": entry.request_id,
-            "state": transition.to.value,
-            "task_id": task_id,
-        }
-        kept = False
+    async def _commit(
+        self,
+        entry: Entry,
+        state: TaskState,
+        record: Callable[[], Awaitable[T]],
+        accepted: Acceptance | None = None,
+    ) -> T:
+        """What `record` returns, however often it has to be asked; a task id is kept meanwhile."""
+        unkept = accepted
         give_up_at: datetime | None = None
         pause_s = COMMIT_PAUSE_S
         while True:
-            recording = asyncio.ensure_future(self._ledger.transition(transition))
+            recording = asyncio.ensure_future(record())
             done, _ = await asyncio.wait({recording}, timeout=PROMPT_S)
-            if task_id is not None and not kept and not done:
-                kept = await self._rescue.keep(entry, task_id, transition.at)
+            if unkept is not None and not done and await self._rescue.keep(unkept):
+                unkept = None
             try:
-                changed = await recording
+                return await recording
             except LedgerError as exc:
+                extra = {**_about(entry, state), "task_id": accepted and accepted.task_id}
                 log.exception("could not record how a paid request ended", extra=extra)
                 if isinstance(exc, TaskIdTakenError):
                     raise
-                if task_id is not None and not kept:
-                    kept = await self._rescue.keep(entry, task_id, transition.at)
+                if unkept is not None and await self._rescue.keep(unkept):
+                    unkept = None
+                if isinstance(exc, LedgerClosedError):
+                    raise
                 if self._closing.is_set():
                     now = self._clock.now()
                     give_up_at = give_up_at or now + CLOSING
@@ -124,15 +139,6 @@ class Outcomes:
                         raise
                 await self._clock.sleep(pause_s)
                 pause_s = min(COMMIT_PAUSE_MAX_S, 2 * pause_s)
-            else:
-                if changed is None and not await self._is_known(entry, task_id):
-                    log.error("a paid request ended on a row that had moved on", extra=extra)
-                return changed
-
-    async def _is_known(self, entry: Entry, task_id: str | None) -> bool:
-        """Whether a callback was faster than the answer that it belongs to."""
-        row = await self._row(entry)
-        return task_id is not None and row is not None and row.task_id == task_id
 
     async def _row(self, entry: Entry) -> Entry | None:
         """The row as it stands, if the ledger can be read."""
@@ -140,6 +146,10 @@ class Outcomes:
             return await self._ledger.get(entry.id)
         except LedgerError:
             return None
+
+
+def _about(entry: Entry, state: TaskState) -> dict[str, str]:
+    return {"request_id": entry.request_id, "state": state.value}
 
 
 def _detail(exc: KieRunwayError) -> str:

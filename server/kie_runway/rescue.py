@@ -5,41 +5,28 @@ import logging
 import os
 import secrets
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from anyio.to_thread import run_sync
 from pydantic import TypeAdapter
 
-from kie_runway.errors import LedgerError
+from kie_runway.acceptance import Acceptance
+from kie_runway.errors import LedgerError, TaskIdTakenError
 from kie_runway.folder import Folder
 from kie_runway.ledger.base import Ledger
-from kie_runway.ledger.records import Entry, Transition
-from kie_runway.models import TaskKind, TaskState
 
 log = logging.getLogger(__name__)
 
 SPARES = 16
-SPARE_B = 4096  # a block of most disks; an id with what belongs to it takes some 300 bytes
+SPARE_B = 4096  # a block of most disks; what is kept of a task takes less
 KEPT, SPARE, PART = ".json", ".spare", ".part"
+_KEPT: Final = "kept while the ledger could not be written"
 _WRITE = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Rescued:
-    """A paid task whose id may have missed the ledger."""
-
-    entry_id: int
-    account: str
-    request_id: str
-    kind: TaskKind
-    task_id: str
-    accepted_at: datetime
-
-
-_RESCUED: Final = TypeAdapter(Rescued)
+_ACCEPTANCE: Final = TypeAdapter(Acceptance)
 
 
 class Rescue:
@@ -59,6 +46,7 @@ class Rescue:
     """
 
     def __init__(self, ledger: Path) -> None:
+        ledger = ledger.resolve()  # by whatever links it is reached
         self._path = ledger.with_name(f"{ledger.name}.rescue")
         self._told: set[tuple[str, str]] = set()
 
@@ -69,24 +57,26 @@ class Rescue:
         except OSError:
             self._tell_once("could not set space aside for task ids")
 
-    async def keep(self, entry: Entry, task_id: str, accepted_at: datetime) -> bool:
+    async def keep(self, accepted: Acceptance) -> bool:
         """
-        Write down what KIE made of a row; nothing is raised, for this is the last resort.
+        Write a task id down; nothing is raised, for this is the last resort.
 
         Returns:
             Whether it will outlive this process and a power cut. If not, ask again.
         """
-        about = (entry.id, entry.account, entry.request_id, entry.kind)
         try:
-            await run_sync(self._keep, Rescued(*about, task_id, accepted_at))
+            await run_sync(self._keep, accepted)
         except Exception:
-            log.exception("could not keep a task id", extra={"task_id": task_id})
+            log.exception("could not keep a task id", extra={"task_id": accepted.task_id})
             return False
         return True
 
-    async def give_back(self, ledger: Ledger) -> None:
+    async def give_back(self, ledger: Ledger) -> bool:
         """
         Put what was kept into a ledger that works again.
+
+        Returns:
+            Whether nothing is kept any more. What cannot be read stays, and is told in the log.
 
         Raises:
             LedgerError: It does not work; what it did not take is still kept.
@@ -95,10 +85,13 @@ class Rescue:
             names = await run_sync(self._kept)
         except OSError:
             self._tell_once("could not read the kept task ids")
-            return
+            return False
+        stay = 0
         for name in names:
             try:
-                await _enter(ledger, await run_sync(self._read, name))
+                accepted = await run_sync(self._read, name)
+                with suppress(TaskIdTakenError):  # the ledger has it, of another request
+                    await accepted.enter_once_lost(ledger, detail=_KEPT)
                 await run_sync(self._remove, name)
             except LedgerError:
                 raise
@@ -106,18 +99,37 @@ class Rescue:
                 continue
             except Exception:  # whatever is wrong with one file, the others are given back
                 self._tell_once("could not give back a kept task id; its file stays", name)
+                stay += 1
+        return not stay
+
+    async def give_all_back(self, ledger: Ledger) -> None:
+        """
+        The same for whom it is not enough that the others are given back.
+
+        Raises:
+            LedgerError: Something is still kept.
+        """
+        if not await self.give_back(ledger):
+            raise LedgerError(
+                f"Task ids that were kept in {self._path} cannot be read, and the one in question "
+                "may be among them. Make that directory and its files readable for the server."
+            )
 
     def _stock(self) -> None:
+        if not self._path.parent.exists():  # moved away; whoever puts it back finds the place free
+            return
         with closing(Folder(self._path)) as folder:
             for _ in range(SPARES - len(_ending(folder, SPARE))):
                 name = secrets.token_hex(8)
                 part = name + PART
                 _finish(folder, folder.create(part), part, b" " * SPARE_B, name + SPARE)
 
-    def _keep(self, rescued: Rescued) -> None:
-        record = _RESCUED.dump_json(rescued)
+    def _keep(self, accepted: Acceptance) -> None:
+        record = _ACCEPTANCE.dump_json(accepted)
+        if len(record) > SPARE_B:
+            record = _ACCEPTANCE.dump_json(replace(accepted, arguments={}))
         # The same name each time, so that asking again makes no second file.
-        name = hashlib.sha256(f"{rescued.account} {rescued.task_id}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{accepted.account} {accepted.task_id}".encode()).hexdigest()[:32]
         part = secrets.token_hex(8) + PART
         with closing(Folder(self._path)) as folder:
             fd = _take_spare(folder, part)
@@ -126,14 +138,16 @@ class Rescue:
             _finish(folder, fd, part, record, name + KEPT)
 
     def _kept(self) -> list[str]:
+        if not os.path.lexists(self._path):
+            return []
         with closing(Folder(self._path)) as folder:
             return _ending(folder, KEPT)
 
-    def _read(self, name: str) -> Rescued:
+    def _read(self, name: str) -> Acceptance:
         with closing(Folder(self._path)) as folder:
             fd = folder.open_existing(name)
         with os.fdopen(fd, "rb") as file:
-            return _RESCUED.validate_json(file.read())  # spaces may follow, if it was a spare
+            return _ACCEPTANCE.validate_json(file.read())  # spaces may follow, if it was a spare
 
     def _remove(self, name: str) -> None:
         with closing(Folder(self._path)) as folder:
@@ -172,32 +186,3 @@ def _finish(folder: Folder, fd: int, part: str, content: bytes, name: str) -> No
         with suppress(OSError):
             folder.remove(part)
         raise
-
-
-async def _enter(ledger: Ledger, rescued: Rescued) -> None:
-    known = await ledger.find(rescued.account, rescued.task_id)
-    if known is not None and known.task_id == rescued.task_id:
-        return
-    accepted_at = rescued.accepted_at
-    row = await ledger.get(rescued.entry_id)
-    if row is not None and (row.account, row.request_id) == (rescued.account, rescued.request_id):
-        kept = "kept while the ledger could not be written"
-        accepted = Transition.accepted(
-            row.id, rescued.task_id, accepted_at=accepted_at, at=accepted_at, detail=kept
-        )
-        if await ledger.transition(accepted) is not None:
-            return
-    namesake = await ledger.find(rescued.account, rescued.request_id)
-    await ledger.adopt(
-        Entry(
-            id=0,
-            account=rescued.account,
-            request_id=rescued.task_id if namesake else rescued.request_id,
-            kind=rescued.kind,
-            state=TaskState.WAIT,
-            arguments={},
-            created_at=accepted_at,
-            accepted_at=accepted_at,
-            task_id=rescued.task_id,
-        )
-    )

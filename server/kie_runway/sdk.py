@@ -16,6 +16,7 @@ import mcp.types as t
 from mcp import MCPError
 from mcp.server import MCPServer, NotificationOptions, ServerRequestContext
 from mcp.server.connection import Connection
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import (
@@ -198,6 +199,32 @@ class StrictServer(MCPServer[T]):
         )
         async with stdio_server(lines, output) as (read, write):
             await server.run(read, write, options)
+
+
+async def escape_what_is_not_text(
+    ctx: ServerRequestContext[Any, Any], call_next: CallNext
+) -> HandlerResult:
+    """
+    As middleware: write what UTF-8 has no bytes for as `\\udcff`.
+
+    Names of files may hold it, and over stdio an answer that cannot be encoded ends the server.
+    """
+    try:
+        return cast(HandlerResult, _encodable(cast(JsonValue, await call_next(ctx))))
+    except MCPError as exc:
+        told = _encodable(exc.error.model_dump(exclude_unset=True))
+        exc.error = t.ErrorData.model_validate(told)
+        raise
+
+
+def _encodable(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _encodable(item) for name, item in value.items()}
+    return value
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from mcp.server.context import CallNext, HandlerResult
 
 from kie_runway.app import Services
 from kie_runway.pace import Pace
-from kie_runway.sdk import StrictServer, logging_left_alone
+from kie_runway.sdk import StrictServer, escape_what_is_not_text, logging_left_alone
 from kie_runway.settings import Settings
 from kie_runway_tools.card_resource import add_card
 from kie_runway_tools.catalog import build_tools
@@ -88,7 +88,7 @@ def create_server(settings: Settings, *, pace: Pace | None = None) -> RunwayServ
             tools=build_tools(settings.max_wait_s),
             lifespan=lifespan,
             log_level=settings.log_level,
-            middleware=[note_answer],
+            middleware=[escape_what_is_not_text, note_answer],
             cache_hints={
                 "server/discover": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),
                 "tools/list": CacheHint(ttl_ms=LISTS_TTL_MS, scope="public"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 KIE_API_URL = "https://api.kie.ai"
@@ -59,6 +60,15 @@ def _expanded(path: Path) -> Path:
         raise ValueError("names a user without a home directory") from exc
 
 
+def _tellable(path: Path) -> Path:
+    """Refuse a path that no answer could name (`PydanticCustomError`)."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("not_utf8", "its full path is not valid UTF-8") from None
+    return path
+
+
 BaseUrl = Annotated[
     str,
     BeforeValidator(_without_slash),
@@ -66,7 +76,7 @@ BaseUrl = Annotated[
     AfterValidator(_reachable),
 ]
 Credits = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Directory = Annotated[Path, AfterValidator(_expanded)]
+Directory = Annotated[Path, AfterValidator(_expanded), AfterValidator(_tellable)]
 Stripped = BeforeValidator(_stripped)
 Secret = Annotated[SecretStr | None, BeforeValidator(_secret)]
 

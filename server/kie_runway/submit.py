@@ -7,6 +7,7 @@ import logging
 import random
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -30,6 +31,7 @@ from kie_runway.models import (
     TaskState,
 )
 from kie_runway.outcomes import Outcomes
+from kie_runway.patience import patience
 from kie_runway.prices import estimate_credits
 from kie_runway.rescue import Rescue
 from kie_runway.webhooks import callback_address, hash_token, new_token
@@ -128,7 +130,9 @@ class Submitter:
                 return opened
             # Perhaps it was sent here and has ended since the row was read.
             return Opened(await self._read(opened.entry), opened.deduplicated)
-        await asyncio.wait({run.task}, timeout=ANSWER_WITHIN_S)
+        with suppress(TimeoutError):
+            async with patience(ANSWER_WITHIN_S):
+                await asyncio.wait({run.task})
         return Opened(run.ended_as or await self._read(opened.entry), opened.deduplicated)
 
     async def foresee(
@@ -158,7 +162,7 @@ class Submitter:
     async def _open(self, intent: Intent, request: PaidRequest, confirmed: bool) -> Opened:
         """The row, with somebody sending it if it waits to be sent."""
         if confirmed:  # nothing is superseded whose task is only waiting to be noted
-            await self._rescue.give_back(self._ledger)
+            await self._rescue.give_all_back(self._ledger)
         now = self._clock.now()
         opened = await self._ledger.open_intent(
             intent,
@@ -185,7 +189,9 @@ class Submitter:
         """Let what is being sent end and be recorded, up to 65 s; what waits stays queued."""
         self._closing.set()
         if self._runs:
-            await asyncio.wait([run.task for run in self._runs.values()], timeout=DRAIN_S)
+            with suppress(TimeoutError):
+                async with patience(DRAIN_S):
+                    await asyncio.wait([run.task for run in self._runs.values()])
 
     def _run(self, entry: Entry, request: PaidRequest) -> None:
         async def submit() -> None:
@@ -223,6 +229,9 @@ class Submitter:
             ended_as, pause_s = None, turn.wait_s
             if turn.refused is not None:
                 return turn.refused
+            if turn.entry is not None and self._closing.is_set():
+                late = NotSentError("The server ended before it was sent.")
+                return await self._outcomes.settle(turn.entry, TaskState.QUEUED, late)
             if turn.entry is not None:
                 ended_as, pause_s = await self._send(turn.entry, request, tries, token)
             if pause_s is None:

@@ -315,8 +315,7 @@ class Tracker:
         except KieError as exc:
             self._stumble(follower, exc)
             return
-        follower.looks += 1
-        follower.failures = 0
+        follower.note_answer(update)
         follower.trouble = self._plan.oddity(entry, update)
         if update is not None:
             # Also when another process was first to record it: who waits here must wake.
@@ -324,6 +323,8 @@ class Tracker:
             self._changed(await self._updates.apply(entry, update, unfinished_at=unfinished_at))
             follower.unfinished_at = entry.looked_at
             await self._judge_empty_success(follower, update)
+        elif self._plan.is_forgotten(follower):
+            self._changed(await self._updates.expire(entry))
         if entry.id in self._followers:
             self._schedule(follower)
 

@@ -64,6 +64,13 @@ class Updates:
             entry, TaskState.FAIL, {"finished_at": self._clock.now(), "error": error}
         )
 
+    async def expire(self, entry: Entry) -> Entry:
+        """KIE has deleted all it had of the task, however that ended and whenever."""
+        expires_at = (entry.accepted_at or entry.created_at) + RESULT_LIFETIME
+        return await self._change(
+            entry, TaskState.EXPIRED, {"expires_at": expires_at}, "KIE shows no record of it"
+        )
+
     async def read(self, entry: Entry) -> Entry:
         """The row as it stands now."""
         return await self._ledger.get(entry.id) or entry
@@ -91,9 +98,11 @@ class Updates:
             "took_s": _took_s(entry.accepted_at, unfinished_at, update.completed_at, now),
         }
 
-    async def _change(self, entry: Entry, to: TaskState, changes: dict[str, Any]) -> Entry:
+    async def _change(
+        self, entry: Entry, to: TaskState, changes: dict[str, Any], detail: str | None = None
+    ) -> Entry:
         changed = await self._ledger.transition(
-            Transition(entry.id, AT_KIE, to, self._clock.now(), changes)
+            Transition(entry.id, AT_KIE, to, self._clock.now(), changes, detail)
         )
         return changed or await self.read(entry)
 

@@ -66,6 +66,9 @@ class _Clock(Clock):
     def now(self) -> datetime:
         return super().now() + self._hurry.moved
 
+    def steady_s(self) -> float:
+        return super().steady_s() + self._hurry.moved.total_seconds()
+
     async def sleep(self, seconds: float) -> None:
         self._hurry.pauses.append(seconds)
         await asyncio.sleep(0)

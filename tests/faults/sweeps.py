@@ -53,6 +53,9 @@ class _Moved(Clock):
     def now(self) -> datetime:
         return super().now() + self.by
 
+    def steady_s(self) -> float:
+        return super().steady_s() + self.by.total_seconds()
+
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds * PAUSES)
 

@@ -5,13 +5,22 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import cast
 
+import httpx
 import pytest
-from tests.journeys.processes import RawHttp, Standalone, http_server, standalone_sandbox
+from tests.journeys.processes import (
+    HttpServer,
+    RawHttp,
+    Standalone,
+    await_line,
+    http_server,
+    standalone_sandbox,
+)
 from tests.wire import COMMAND, META, RAW_ERAS, WITHIN_S, RawEra, Wire
 
 from kie_runway.http_app import GRACE_S
@@ -48,7 +57,35 @@ def end_as_clients_do(wire: Wire) -> None:
     wire.process.send_signal(signal.SIGTERM)
 
 
-ENDINGS = (close_stdin, terminate, interrupt, end_as_clients_do)
+def terminate_twice(wire: Wire) -> None:
+    """As a supervisor does that loses patience."""
+    terminate(wire)
+    await_stop(wire)
+    terminate(wire)
+
+
+def interrupt_and_terminate(wire: Wire) -> None:
+    """Ctrl-C in a terminal reaches the server too, and then its client ends it."""
+    interrupt(wire)
+    await_stop(wire)
+    terminate(wire)
+
+
+def terminate_and_hang_up(wire: Wire) -> None:
+    terminate(wire)
+    await_stop(wire)
+    wire.process.send_signal(signal.SIGHUP)
+
+
+def await_stop(wire: Wire) -> None:
+    """Return once a signal has been taken: the call under way is then refused."""
+    assert any("error" in message for message in wire.messages())
+
+
+ENDINGS = (
+    *(close_stdin, terminate, interrupt, end_as_clients_do),
+    *(terminate_twice, interrupt_and_terminate, terminate_and_hang_up),
+)
 
 
 def send_slowly(wire: Wire, kie: Standalone, answer_s: float) -> int:
@@ -80,6 +117,7 @@ def query(home: Path, statement: str) -> object:
         return ledger.execute(statement).fetchone()
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("era", RAW_ERAS)
 @pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
 def test_a_paid_request_under_way_is_drained_and_recorded(
@@ -216,6 +254,62 @@ def test_the_http_server_drains_too(
     assert code == 0
     assert row(tmp_path / "home") == the_one_paid(kie)
     assert b"Traceback" not in log
+
+
+def await_refusal(server: HttpServer) -> None:
+    """Return once the server takes no more connections."""
+    deadline = time.monotonic() + WITHIN_S
+    with suppress(httpx.TransportError):
+        while time.monotonic() < deadline:
+            httpx.get(f"{server.base}/health")
+        pytest.fail(f"it still answers after {WITHIN_S:g} s")
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("era", RAW_ERAS)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGHUP),
+    ],
+)
+def test_a_second_signal_does_not_cut_the_http_servers_drain_short(
+    first: signal.Signals, second: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    kie.inject("slow_head", "runway/generate", seconds=GRACE_S + ANSWER_S)
+    with http_server(env=kie.env) as server, RawHttp(server.url, era) as http:
+        http.open()
+        http.begin_tool("generate_video", PAID)
+        kie.await_event("create")
+        server.process.send_signal(first)
+        await_refusal(server)
+        server.process.send_signal(second)  # while connections have their grace
+        await_line(server.process.stderr, r"(graceful shutdown exceeded)")
+        server.process.send_signal(second)  # while the paid request is drained
+        assert server.process.stderr is not None
+        log = server.process.stderr.read()
+        code = server.process.wait(WITHIN_S)
+
+    assert code == 0
+    assert row(tmp_path / "home") == the_one_paid(kie)
+    assert b"Traceback" not in log
+
+
+@pytest.mark.parametrize("era", RAW_ERAS)
+def test_a_second_ctrl_c_kills_and_leaves_an_unknown_task(
+    era: RawEra, kie: Standalone, tmp_path: Path
+) -> None:
+    with Wire(era=era, env=kie.env) as wire:
+        send_slowly(wire, kie, 60)
+        interrupt(wire)
+        await_stop(wire)
+        interrupt(wire)
+        code = wire.end()
+
+    assert code == -signal.SIGINT
+    assert row(tmp_path / "home") == ("unknown", None)
 
 
 @pytest.mark.parametrize("era", RAW_ERAS)

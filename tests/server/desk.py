@@ -31,6 +31,9 @@ class QuickClock(Clock):
     def now(self) -> datetime:
         return self.at
 
+    def steady_s(self) -> float:
+        return (self.at - NOW).total_seconds()
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.at += timedelta(seconds=seconds)

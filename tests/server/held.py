@@ -24,6 +24,9 @@ class HeldClock(Clock):
     def now(self) -> datetime:
         return self._at
 
+    def steady_s(self) -> float:
+        return self.passed_s
+
     async def sleep(self, seconds: float) -> None:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self.passed_s + seconds, next(self._numbers), woken))

@@ -551,6 +551,77 @@ async def test_an_older_task_with_the_same_words_is_not_that_of_a_lost_request(
         assert await it.row(lost) == lost
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_lost_requests_for_the_same_are_found_by_their_ids_in_any_order(
+    monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Otherwise both would seem never to have been created, and be paid for again."""
+    async with bench(monkeypatch, callback_url=None) as it:
+        lost = [await it.lose(BOAT, "one"), await it.lose(BOAT, "two")]
+        tasks = [it.sandbox.tasks[first], it.sandbox.tasks[1 - first]]
+        found = [
+            await it.app.finder.find(it.app.account, task.task_id, TaskKind.GENERATE)
+            for task in tasks
+        ]
+        now = it.app.clock.now
+        monkeypatch.setattr(it.app.clock, "now", lambda: now() + PROBABLY_NOT_CREATED)
+        again = [await it.start(BOAT, name, confirmed=True) for name in ("one", "two")]
+
+    assert {row.id for row in found} == {row.id for row in lost}
+    assert {row.task_id for row in again} == {task.task_id for task in tasks}
+    assert len(it.sandbox.tasks) == 2
+
+
+async def test_a_task_that_ended_before_the_second_of_two_lost_requests_leaves_it_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch, callback_url=None) as it:
+        lost = [await it.lose(BOAT, "one")]
+        it.sandbox.finish(it.sandbox.tasks[0].task_id)
+        it.sandbox.advance(60)
+        now = it.app.clock.now
+        monkeypatch.setattr(it.app.clock, "now", lambda: now() + timedelta(seconds=60))
+        lost.append(await it.lose(BOAT, "two"))
+        found = [
+            await it.app.finder.find(it.app.account, task.task_id, TaskKind.GENERATE)
+            for task in reversed(it.sandbox.tasks)
+        ]
+
+    assert [row.id for row in found] == [row.id for row in reversed(lost)]
+
+
+async def test_lost_requests_for_the_same_are_found_by_ids_asked_for_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch, callback_url=None) as it:
+        lost = [await it.lose(BOAT, name) for name in ("one", "two", "three")]
+        ids = [task.task_id for task in it.sandbox.tasks]
+        found = await asyncio.gather(
+            *(
+                it.app.finder.find(it.app.account, task_id, TaskKind.GENERATE)
+                for task_id in ids[:2] * 3
+            )
+        )
+        rows = await it.app.ledger.list(it.app.account, limit=9)
+
+    assert [row.task_id for row in found] == ids[:2] * 3
+    assert sorted(row.id for row in rows) == [row.id for row in lost]
+    assert [row.state for row in rows].count(TaskState.UNKNOWN) == 1
+
+
+async def test_a_task_that_different_lost_requests_may_have_made_is_taken_by_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch, callback_url=None) as it:
+        wide = GenerateRequest(prompt="a  boat", aspect_ratio="16:9")  # KIE may change white space
+        lost = [await it.lose(BOAT, "one"), await it.lose(wide, "two")]
+        task_id = it.sandbox.tasks[0].task_id
+        found = await it.app.finder.find(it.app.account, task_id, TaskKind.GENERATE)
+
+        assert found.id not in [row.id for row in lost]
+        assert [await it.row(row) for row in lost] == lost
+
+
 async def test_a_task_that_several_lost_requests_may_have_made_is_joined_by_its_callback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

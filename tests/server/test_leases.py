@@ -9,6 +9,7 @@ import pytest
 from tests.server.held import HeldClock
 from tests.server.ledger.rows import intent, submitting
 
+from kie_runway.acceptance import Acceptance
 from kie_runway.errors import LedgerError
 from kie_runway.folder import Folder
 from kie_runway.leases import HEARTBEAT_S, LEASE, Leases
@@ -50,7 +51,7 @@ async def test_kept_ids_that_cannot_be_given_back_neither_end_a_start_nor_a_leas
     clock = HeldClock()
     leases = Leases(ledger, clock, rescue)
     entry = await submitting(ledger, intent(), lease=timedelta(seconds=1))
-    await rescue.keep(entry, "task-1", clock.now())
+    await rescue.keep(Acceptance.of(entry, "task-1", clock.now()))
 
     async def fail(_: Ledger) -> None:
         raise LedgerError("One row of it.")
@@ -70,7 +71,7 @@ async def test_a_broken_place_for_task_ids_does_not_keep_a_server_from_starting(
     ledger: SqliteLedger, rescue: Rescue, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     clock = HeldClock()
-    await rescue.keep(await submitting(ledger, intent()), "task-1", clock.now())
+    await rescue.keep(Acceptance.of(await submitting(ledger, intent()), "task-1", clock.now()))
 
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")

@@ -11,6 +11,7 @@ import pytest
 from tests.server.desk import QuickClock
 from tests.server.ledger.rows import intent, submitting
 
+from kie_runway.acceptance import Acceptance
 from kie_runway.errors import LedgerError
 from kie_runway.leases import Leases
 from kie_runway.ledger.records import Entry, Transition
@@ -101,8 +102,8 @@ async def test_an_id_that_no_file_takes_is_offered_again_until_one_does(
     async with sent(tmp_path / "ledger.db", monkeypatch) as one:
         offered: list[str] = []
 
-        async def keep(_: Entry, task_id: str, *__: object) -> bool:
-            offered.append(task_id)
+        async def keep(accepted: Acceptance) -> bool:
+            offered.append(accepted.task_id)
             return len(offered) == 3
 
         monkeypatch.setattr(one.rescue, "keep", keep)

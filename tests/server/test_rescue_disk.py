@@ -11,6 +11,7 @@ import pytest
 from tests.server.desk import NOW
 from tests.server.ledger.rows import intent, submitting
 
+from kie_runway.acceptance import Acceptance
 from kie_runway.folder import Folder
 from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
 from kie_runway.ledger.sqlite import SqliteLedger
@@ -48,7 +49,9 @@ async def test_a_full_disk_keeps_as_many_ids_as_space_was_set_aside_for(
     neighbour, kept = Rescue(tmp_path / "ledger.db"), set[int]()
 
     async def keep(entry: Entry) -> None:
-        if await (rescue if entry.id % 2 else neighbour).keep(entry, f"task-{entry.id}", NOW):
+        if await (rescue if entry.id % 2 else neighbour).keep(
+            Acceptance.of(entry, f"task-{entry.id}", NOW)
+        ):
             kept.add(entry.id)
 
     with monkeypatch.context() as patch:
@@ -64,7 +67,7 @@ async def test_a_full_disk_keeps_as_many_ids_as_space_was_set_aside_for(
     assert found == kept
     assert said == [f"task-{lost.id}"]
     assert not files(tmp_path, "")
-    assert await rescue.keep(lost, "task", NOW)
+    assert await rescue.keep(Acceptance.of(lost, "task", NOW))
 
 
 async def test_space_is_set_aside_once_for_all_processes_and_again_once_it_was_used(
@@ -73,7 +76,7 @@ async def test_space_is_set_aside_once_for_all_processes_and_again_once_it_was_u
     await rescue.stock()
     await Rescue(tmp_path / "ledger.db").stock()
     before = files(tmp_path, SPARE)
-    await rescue.keep(await submitting(ledger, intent()), "task-1", NOW)
+    await rescue.keep(Acceptance.of(await submitting(ledger, intent()), "task-1", NOW))
     used = files(tmp_path, SPARE)
     await rescue.stock()
 
@@ -107,7 +110,7 @@ async def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_every_id_whole(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write_little)
         for entry in entries:
-            await rescue.keep(entry, f"task-{entry.id}", NOW)
+            await rescue.keep(Acceptance.of(entry, f"task-{entry.id}", NOW))
     await rescue.give_back(ledger)
     rows = await ledger.list(LOCAL_ACCOUNT, limit=5)
 
@@ -134,7 +137,7 @@ async def test_an_id_is_on_the_disk_before_its_name_and_its_name_before_it_count
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(os, "rename", note_rename)
 
-    assert await rescue.keep(entry, "task-1", NOW)
+    assert await rescue.keep(Acceptance.of(entry, "task-1", NOW))
     assert done == ["file", "name", "directory"]
 
 
@@ -150,7 +153,7 @@ async def test_what_is_kept_while_another_process_gives_back_is_not_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write_late)
-        await rescue.keep(entry, "task-1", NOW)
+        await rescue.keep(Acceptance.of(entry, "task-1", NOW))
     await other.give_back(ledger)
     row = await ledger.get(entry.id)
 
@@ -163,7 +166,7 @@ async def test_an_id_kept_twice_is_one_file(
 ) -> None:
     entry = await submitting(ledger, intent())
     for _ in range(2):
-        assert await rescue.keep(entry, "task-1", NOW)
+        assert await rescue.keep(Acceptance.of(entry, "task-1", NOW))
 
     assert len(files(tmp_path)) == 1
 
@@ -177,7 +180,7 @@ async def test_a_file_that_cannot_be_understood_stays_and_hides_no_other(
     content: bytes,
 ) -> None:
     entry = await submitting(ledger, intent())
-    await rescue.keep(entry, "task-1", NOW)
+    await rescue.keep(Acceptance.of(entry, "task-1", NOW))
     odd = tmp_path / "ledger.db.rescue" / f"0{KEPT}"
     odd.write_bytes(content)
     for _ in range(2):
@@ -199,7 +202,7 @@ async def test_a_file_that_cannot_be_deleted_is_given_back_harmlessly_each_time(
 ) -> None:
     entries = [await submitting(ledger, intent(f"r-{n}", prompt=f"{n}")) for n in range(2)]
     for entry in entries:
-        await rescue.keep(entry, f"task-{entry.id}", NOW)
+        await rescue.keep(Acceptance.of(entry, f"task-{entry.id}", NOW))
 
     def refuse(_: Folder, name: str) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted", name)
@@ -216,7 +219,7 @@ async def test_a_file_that_cannot_be_deleted_is_given_back_harmlessly_each_time(
 async def test_what_a_process_is_still_writing_is_left_to_it(
     ledger: SqliteLedger, rescue: Rescue, tmp_path: Path
 ) -> None:
-    await rescue.keep(await submitting(ledger, intent()), "task-1", NOW)
+    await rescue.keep(Acceptance.of(await submitting(ledger, intent()), "task-1", NOW))
     (whole,) = files(tmp_path)
     part = whole.rename(whole.with_suffix(PART))
     await rescue.give_back(ledger)
@@ -232,7 +235,7 @@ async def test_whatever_a_ledger_is_called_its_ids_are_found_again(
     ledger = SqliteLedger(tmp_path / name)
     await ledger.open()
     entry = await submitting(ledger, intent())
-    await Rescue(tmp_path / name).keep(entry, "task-1", NOW)
+    await Rescue(tmp_path / name).keep(Acceptance.of(entry, "task-1", NOW))
     await Rescue(tmp_path / name).give_back(ledger)
     row = await ledger.get(entry.id)
     await ledger.aclose()
@@ -245,7 +248,7 @@ async def test_ledgers_that_differ_in_their_suffix_alone_keep_their_ids_apart(
     ledger: SqliteLedger, tmp_path: Path
 ) -> None:
     entry = await submitting(ledger, intent())
-    await Rescue(tmp_path / "ledger.sqlite").keep(entry, "task-1", NOW)
+    await Rescue(tmp_path / "ledger.sqlite").keep(Acceptance.of(entry, "task-1", NOW))
     await Rescue(tmp_path / "ledger.db").give_back(ledger)
 
     assert await ledger.find(LOCAL_ACCOUNT, "task-1") is None
@@ -257,9 +260,9 @@ async def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(
     entry = await submitting(ledger, intent())
     before = os.umask(0)
     try:
-        await rescue.keep(entry, "task-1", NOW)  # in a file made for it
+        await rescue.keep(Acceptance.of(entry, "task-1", NOW))  # in a file made for it
         await rescue.stock()
-        await rescue.keep(entry, "task-2", NOW)  # in one that was there
+        await rescue.keep(Acceptance.of(entry, "task-2", NOW))  # in one that was there
     finally:
         os.umask(before)
 
@@ -272,19 +275,19 @@ async def test_a_link_is_neither_written_through_nor_read(
     ledger: SqliteLedger, rescue: Rescue, tmp_path: Path
 ) -> None:
     entry = await submitting(ledger, intent())
-    await Rescue(tmp_path / "else.db").keep(entry, "task-1", NOW)
+    await Rescue(tmp_path / "else.db").keep(Acceptance.of(entry, "task-1", NOW))
     elsewhere = tmp_path / "else.db.rescue"
     (kept,) = elsewhere.iterdir()
     before = kept.read_bytes()
     place = tmp_path / "ledger.db.rescue"
     place.symlink_to(elsewhere)
-    assert not await rescue.keep(entry, "task-2", NOW)
+    assert not await rescue.keep(Acceptance.of(entry, "task-2", NOW))
     await rescue.give_back(ledger)
     place.unlink()
     place.mkdir(0o700)
     (place / f"0{KEPT}").symlink_to(kept)
     (place / f"0{SPARE}").symlink_to(kept)
-    assert not await rescue.keep(entry, "task-2", NOW)
+    assert not await rescue.keep(Acceptance.of(entry, "task-2", NOW))
     await rescue.give_back(ledger)
 
     assert kept.read_bytes() == before
@@ -297,7 +300,7 @@ async def test_a_place_that_cannot_be_written_is_logged_and_nothing_more(
     entry = await submitting(ledger, intent())
     (tmp_path / "ledger.db.rescue").write_bytes(b"")
 
-    assert not await rescue.keep(entry, "task-1", NOW)
+    assert not await rescue.keep(Acceptance.of(entry, "task-1", NOW))
     assert vars(caplog.records[-1])["task_id"] == "task-1"
     await rescue.give_back(ledger)
     await rescue.stock()

@@ -104,6 +104,22 @@ def test_a_home_directory_that_a_client_left_in_place_is_the_users(
     assert Settings().videos_dir == tmp_path / "Videos" / "KIE Runway"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+@pytest.mark.parametrize("name", ["HOME", "OUTPUT_DIR", "UPLOAD_ROOTS"])
+@pytest.mark.parametrize("path", [b"/srv/v\xff", b"~/videos", b"videos"])
+def test_a_directory_that_no_answer_could_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, path: bytes
+) -> None:
+    odd = tmp_path / os.fsdecode(b"h\xff")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    monkeypatch.setenv("HOME", str(odd))
+    monkeypatch.setenv(f"KIE_{name}", os.fsdecode(path))
+
+    with pytest.raises(ValidationError, match="not valid UTF-8"):
+        Settings()
+
+
 def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIE_TRUSTED_HOSTS", "media.local, 10.0.0.7:8080,")
 

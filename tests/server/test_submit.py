@@ -96,8 +96,9 @@ async def test_a_cancelled_caller_leaves_the_request_running_and_recorded(
     assert creates(sandbox) == 1
 
 
+@pytest.mark.parametrize("step", ["balance", "turn"])
 async def test_a_server_that_ends_sends_nothing_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     async with (
         serve_sandbox() as (sandbox, settings),
@@ -105,12 +106,18 @@ async def test_a_server_that_ends_sends_nothing_more(
     ):
         ending: list[asyncio.Task[None]] = []
 
-        async def end_meanwhile(*, patient: bool = True) -> float:
+        place, name = {
+            "balance": (desk.client, "credits"),
+            "turn": (desk.ledger, "take_turn"),
+        }[step]
+        method = getattr(place, name)
+
+        async def end_meanwhile(*args: Any, **options: Any) -> Any:
             ending.append(asyncio.create_task(desk.submitter.aclose()))
             await asyncio.sleep(0)
-            return 100.0
+            return await method(*args, **options)
 
-        monkeypatch.setattr(desk.client, "credits", end_meanwhile)
+        monkeypatch.setattr(place, name, end_meanwhile)
         with anyio.fail_after(30):
             entry = await desk.start()
             await asyncio.gather(*ending)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from tests.server.desk import Desk, creates, open_desk
 from tests.server.held import HeldClock
 from tests.support import serve_sandbox
 
+from kie_runway.acceptance import Acceptance
 from kie_runway.errors import LedgerError, NoCreditsError
-from kie_runway.leases import HEARTBEAT_S, LEASE
+from kie_runway.leases import HEARTBEAT_S, LEASE, PATIENCE_S
 from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
-from kie_runway.models import TaskState
+from kie_runway.models import TaskKind, TaskState
 from kie_runway_sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +122,39 @@ async def test_a_process_that_starts_finds_what_a_dead_one_left(
     assert row.state is TaskState.UNKNOWN
 
 
+async def test_a_clock_that_is_set_makes_nobody_look_dead_who_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path, monkeypatch) as (pair, starting):
+        await pair.two.leases.beat()
+        pair.clock.set_by(timedelta(hours=1))
+        await pair.two.leases.beat()
+        during = await pair.row()
+        await pair.one.leases.beat()
+        pair.clock.pass_time(PATIENCE_S)
+        await pair.two.leases.beat()
+        later = await pair.row()
+        pair.answer.set()
+        entry = await starting
+
+    assert during.state is later.state is TaskState.SUBMITTING
+    assert entry.state is TaskState.WAIT
+
+
+async def test_a_clock_that_is_set_hides_the_dead_for_a_moment_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path, monkeypatch) as (pair, _):
+        await pair.two.leases.beat()
+        pair.clock.set_by(timedelta(hours=1))
+        await pair.two.leases.beat()
+        pair.clock.pass_time(PATIENCE_S)
+        await pair.two.leases.beat()
+        row = await pair.row()
+
+    assert row.state is TaskState.UNKNOWN
+
+
 @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1), timedelta(days=-2)])
 async def test_a_clock_that_jumps_under_a_living_owner_costs_nothing_but_a_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
@@ -161,8 +195,8 @@ async def test_an_answer_for_a_row_that_a_callback_resolved_is_taken_quietly(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_an_answer_for_a_row_that_has_another_task_is_kept_in_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_an_answer_for_a_row_that_has_another_task_gets_a_row_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with sending(tmp_path, monkeypatch) as (pair, starting):
         row = await pair.row()
@@ -172,10 +206,56 @@ async def test_an_answer_for_a_row_that_has_another_task_is_kept_in_the_log(
         )
         pair.answer.set()
         entry = await starting
-    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        kept = await pair.row()
 
-    assert entry == found
-    assert vars(record)["task_id"] == pair.sandbox.tasks[0].task_id
+    assert kept == found
+    assert (entry.state, entry.task_id) == (TaskState.WAIT, pair.sandbox.tasks[0].task_id)
+    assert (entry.arguments, entry.fingerprint) == (row.arguments, row.fingerprint)
+
+
+async def test_an_answer_for_a_task_that_was_looked_up_meanwhile_takes_its_row_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path, monkeypatch) as (pair, starting):
+        task_id = pair.sandbox.tasks[0].task_id
+        adopted = await pair.two.ledger.adopt(looked_up(task_id, pair.clock.now()))
+        pair.answer.set()
+        entry = await starting
+        rows = await pair.two.ledger.list(LOCAL_ACCOUNT, limit=5)
+
+    assert (entry.id, entry.task_id, entry.request_id) == (adopted.id, task_id, "one")
+    assert [row.superseded_at is None for row in rows] == [True, False]
+
+
+async def test_a_kept_id_of_a_task_that_was_looked_up_meanwhile_takes_its_row_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path, monkeypatch) as (pair, _):
+        task_id = pair.sandbox.tasks[0].task_id
+        now = pair.clock.now()
+        accepted = Acceptance.of(await pair.row(), task_id, now)
+        await pair.two.rescue.keep(accepted)
+        adopted = await pair.two.ledger.adopt(looked_up(task_id, now))
+        for _ in range(2):  # as often as one likes
+            await pair.two.rescue.give_all_back(pair.two.ledger)
+            await pair.two.rescue.keep(accepted)
+        found = await pair.row()
+
+    assert (found.id, found.task_id) == (adopted.id, task_id)
+
+
+def looked_up(task_id: str, at: datetime) -> Entry:
+    """A row as it is made for a task that only KIE knows."""
+    return Entry(
+        id=0,
+        account=LOCAL_ACCOUNT,
+        request_id=task_id,
+        kind=TaskKind.GENERATE,
+        state=TaskState.WAIT,
+        arguments={},
+        created_at=at,
+        task_id=task_id,
+    )
 
 
 async def test_a_refusal_still_counts_for_a_row_that_was_given_up_meanwhile(

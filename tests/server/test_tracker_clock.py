@@ -16,21 +16,32 @@ from tests.support import serve_sandbox
 
 from kie_runway import opening
 from kie_runway.app import App
-from kie_runway.errors import StuckError
+from kie_runway.errors import ExpiredError, StuckError, UnavailableError
 from kie_runway.following import Follower, Plan
 from kie_runway.ledger.records import Entry
 from kie_runway.ledger.sqlite import SqliteLedger
 from kie_runway.medians import Medians
 from kie_runway.models import GenerateRequest, TaskKind, TaskState
-from kie_runway.pace import JITTER, STUCK_AFTER_S, STUCK_EVERY_S, UNWATCHED_CEILING_S, Pace
-from kie_runway.tracker import SWEEP_EVERY_S
-from kie_runway_sandbox import Sandbox
+from kie_runway.pace import (
+    JITTER,
+    POLL_FLOOR_S,
+    STUCK_AFTER_S,
+    STUCK_EVERY_S,
+    UNWATCHED_CEILING_S,
+    Pace,
+)
+from kie_runway.tracker import SWEEP_EVERY_S, Sight
+from kie_runway_sandbox import Fault, Sandbox
 from kie_runway_tools.described import describe
+from kie_runway_tools.finished import finished
 
 pytestmark = pytest.mark.anyio
 
 WITHIN_S = 5  # less than any pause that a wrong plan would make
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+A_BOAT = GenerateRequest(prompt="a boat", aspect_ratio="16:9")
+HIDDEN = Fault("refuse", "runway/record-detail", status=200, code=200, message="success")
 STUCK = timedelta(seconds=STUCK_AFTER_S + 60)
 AT_KIE = Entry(
     id=1,
@@ -97,8 +108,7 @@ async def bench(
         serve_sandbox() as (sandbox, settings),
         opening.open_app(settings, pace or Pace()) as app,
     ):
-        request = GenerateRequest(prompt="a boat", aspect_ratio="16:9")
-        entry = (await app.submitter.start(app.account, request, None)).entry
+        entry = (await app.submitter.start(app.account, A_BOAT, None)).entry
         with anyio.fail_after(WITHIN_S):
             yield app, sandbox, clock, entry
 
@@ -178,3 +188,85 @@ async def test_a_task_that_a_wrong_clock_called_stuck_is_followed_again_once_it_
 
     assert isinstance(stuck.trouble, StuckError)
     assert done.entry.state is TaskState.SUCCESS
+
+
+async def look(app: App, clock: HeldClock, entry: Entry) -> Sight:
+    """A fresh look, and time for the next one."""
+    sight = await app.tracker.wait(entry, 0)
+    clock.set_by(timedelta(seconds=POLL_FLOOR_S))
+    return sight
+
+
+async def test_a_task_whose_record_kie_has_deleted_is_expired_once_and_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch, Pace(scale=0.001)) as (app, sandbox, clock, entry):
+        sandbox.reset()
+        clock.set_by(90 * DAY)
+        expired = (await app.tracker.wait(entry, 600)).entry
+        history = await app.ledger.history(entry.id)
+        task = describe(app, expired)
+        with pytest.raises(ExpiredError):
+            await finished(app, expired)
+        repeated = await app.submitter.start(app.account, A_BOAT, None)
+
+    assert entry.accepted_at is not None
+    assert expired.expires_at == entry.accepted_at + 14 * DAY
+    assert [event.after for event in history].count(TaskState.EXPIRED) == 1
+    assert (task.state, task.charged) == ("expired", "yes")
+    assert task.next is not None
+    assert "KIE has deleted it" in task.next
+    assert not repeated.deduplicated
+
+
+async def test_a_deleted_record_does_not_come_back_as_a_success_without_a_video(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch, Pace(scale=0.001)) as (app, sandbox, clock, entry):
+        sandbox.reset()
+        clock.set_by(90 * DAY)
+        expired = (await app.tracker.wait(entry, 600)).entry
+        clock.set_by(-90 * DAY)
+        await app.tracker.sweep()
+
+        assert await app.ledger.get(entry.id) == expired
+    assert expired.state is TaskState.EXPIRED
+
+
+async def test_a_clock_far_ahead_does_not_expire_a_task_that_kie_is_slow_to_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(monkeypatch) as (app, sandbox, clock, entry):
+        sandbox.inject(replace(HIDDEN, times=4))
+        clock.set_by(20 * DAY)
+        hidden = [await look(app, clock, entry) for _ in range(4)]
+        shown = await look(app, clock, entry)
+
+    assert all(isinstance(sight.trouble, UnavailableError) for sight in hidden)
+    assert all(sight.entry.state is TaskState.WAIT for sight in hidden)
+    assert not isinstance(shown.trouble, UnavailableError)
+    assert shown.entry.state.is_at_kie
+
+
+@pytest.mark.parametrize(
+    ("age", "hidden", "expires"),
+    [
+        (15 * DAY, [True, True, True], True),
+        (15 * DAY, [True, True], False),
+        (15 * DAY, [True, True, False, True, True], False),
+        (13 * DAY, [True, True, True, True], False),
+    ],
+)
+async def test_an_old_task_expires_when_kie_shows_nothing_three_times_in_a_row(
+    monkeypatch: pytest.MonkeyPatch, age: timedelta, hidden: list[bool], expires: bool
+) -> None:
+    monkeypatch.setattr("kie_runway.following.INVISIBLE_GRACE_S", 0.0)
+    async with bench(monkeypatch) as (app, sandbox, clock, entry):
+        clock.set_by(age)
+        for is_hidden in hidden:
+            if is_hidden:
+                sandbox.inject(HIDDEN)
+            sight = await look(app, clock, entry)
+            entry = sight.entry
+
+    assert (entry.state is TaskState.EXPIRED) == expires

@@ -1,7 +1,7 @@
 """News of a task that has ended: late, twice, or from another process."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -74,6 +74,31 @@ async def test_an_ended_task_does_not_fail_afterwards(
 
     assert await updates.fail(running, GONE) == await updates.fail(ended, GONE) == ended
     assert await ledger.find("local", "r-1") == ended
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_ended_task_is_not_expired_by_who_did_not_know(
+    ledger: SqliteLedger, updates: Updates, end: TaskState
+) -> None:
+    running = await ledger.adopt(RUNNING)
+    ended = await updates.apply(running, news(end, "first"))
+
+    assert await updates.expire(running) == await updates.expire(ended) == ended
+    assert await ledger.find("local", "r-1") == ended
+
+
+async def test_a_task_expires_once_14_days_after_its_acceptance(
+    ledger: SqliteLedger, updates: Updates
+) -> None:
+    running = await ledger.adopt(RUNNING)
+    expired = await updates.expire(running)
+    again = await updates.expire(running)  # another process found the same
+    history = await ledger.history(running.id)
+
+    assert expired == again
+    assert (expired.state, expired.finished_at) == (TaskState.EXPIRED, None)
+    assert expired.expires_at == STARTED + timedelta(days=14)
+    assert [event.after for event in history].count(TaskState.EXPIRED) == 1
 
 
 async def test_an_expired_video_does_not_come_back(ledger: SqliteLedger, updates: Updates) -> None:

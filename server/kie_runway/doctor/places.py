@@ -33,20 +33,23 @@ def check_directories(settings: Settings) -> Sequence[Finding]:
 
 
 def _check_directory(name: str, path: Path, variable: str) -> Finding:
-    cure = f"Set {variable} to a directory of your own."
+    is_home = variable == "KIE_HOME"  # which may hold a ledger: a new one knows of no payment
     there = path
     while not os.path.lexists(there):
         there = there.parent
     if there == path and path.is_symlink() and name == "videos":
         return failed(name, f"{path} is a link", f"Set {variable} to where it leads.")
     if not there.is_dir():
-        return failed(name, f"{there} is no directory", cure)
+        return failed(name, f"{there} is no directory", f"Set {variable} to one of your own.")
     if not os.access(there, os.W_OK | os.X_OK):
+        unless = ", if no ledger was ever there," if is_home else ""
+        cure = f"Let this user write it, or{unless} set {variable} to one of your own."
         return failed(name, f"{path} cannot be written", cure)
     free = shutil.disk_usage(there).free
     if free < ROOM_MIN_BYTES:
         says = f"{path} has {free / 1e6:.0f} MB left"
-        return warning(name, says, f"Make room, or set {variable} to another disk.")
+        cure = "Make room." if is_home else f"Make room, or set {variable} to another disk."
+        return warning(name, says, cure)
     return ok(name, str(path) if there == path else f"{path} (made when needed)")
 
 
@@ -56,7 +59,7 @@ def check_ledger(settings: Settings) -> Sequence[Finding]:
     try:
         found = inspect(path)
     except LedgerError as exc:
-        cure = "Mend its permissions, upgrade kie-runway-mcp, or set KIE_HOME elsewhere."
+        cure = "Mend it or upgrade kie-runway-mcp: a new one would not know what was paid for."
         return [failed("ledger", exc.reason, cure)]
     if found is None:
         return [ok("ledger", f"{path} (made when needed)")]

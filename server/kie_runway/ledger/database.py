@@ -75,7 +75,7 @@ class Database:
                     raise TaskIdTakenError("KIE gave a task id that another task has.") from exc
                 raise LedgerError(
                     f"The ledger at {self.path} failed ({exc}). Check disk space and "
-                    "permissions, or set KIE_HOME elsewhere."
+                    "permissions. Do not start a new one: it would not know what was paid for."
                 ) from exc
 
         return worker.run(in_thread)
@@ -110,8 +110,8 @@ class Database:
                 self.path.chmod(0o600)
         except OSError as exc:
             raise LedgerError(
-                f"The ledger at {self.path} cannot be made ({exc.strerror}). "
-                "Set KIE_HOME to a directory that can be written."
+                f"The ledger at {self.path} cannot be made ({exc.strerror}). Mend that. Only if "
+                "there never was one, set KIE_HOME to a directory that can be written."
             ) from exc
         connection = self._connect()
         _use_wal(connection)
@@ -141,7 +141,7 @@ class Database:
         if _identity(self.path) != self._identity:
             raise LedgerError(
                 f"The ledger at {self.path} was moved, deleted or replaced while the server ran. "
-                "Put it back, or restart the server."
+                "Put it back. Only if what lies there now is to be kept, restart the server."
             )
 
     def _migrate(self) -> None:

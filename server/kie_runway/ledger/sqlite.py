@@ -140,7 +140,7 @@ class SqliteLedger:
     async def expire(self, *, now: datetime) -> Sequence[Entry]:
         at = (to_ms(now),)
         expired = "state = 'success' AND expires_at <= ?"
-        revived = "state = 'expired' AND expires_at > ?"
+        revived = "state = 'expired' AND expires_at > ? AND video_url IS NOT NULL"
         return [
             *await self._sweep(expired, at, TaskState.EXPIRED, now, {}),
             *await self._sweep(revived, at, TaskState.SUCCESS, now, {}),

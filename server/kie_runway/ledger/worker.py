@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-from kie_runway.errors import LedgerError
+from kie_runway.errors import LedgerClosedError
 
 T = TypeVar("T")
 
@@ -34,10 +34,10 @@ class Worker:
         What some work returns or raises; it is done even when nobody waits for it any more.
 
         Raises:
-            LedgerError: The worker has ended.
+            LedgerClosedError: The worker has ended.
         """
         if self._has_ended:  # a callback may come while the server ends
-            raise LedgerError("The ledger is closed.")
+            raise LedgerClosedError("The ledger is closed.")
         if not self._thread.is_alive():
             self._thread.start()
             atexit.register(self.end)

@@ -71,6 +71,8 @@ def test_a_directory_that_cannot_be_written_is_told(
     findings = check_directories(settings.model_copy(update={"upload_roots": (Path("/x"),)}))
 
     assert told(findings) == [("home", FAILED), ("videos", FAILED), ("local files", FAILED)]
+    assert "if no ledger was ever there, set KIE_HOME" in findings[0].cure
+    assert "or set KIE_OUTPUT_DIR" in findings[1].cure
 
 
 def test_videos_do_not_go_where_a_link_leads(settings: Settings, tmp_path: Path) -> None:
@@ -89,6 +91,8 @@ def test_a_full_disk_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch
 
     assert told(findings)[:2] == [("home", WARNING), ("videos", WARNING)]
     assert findings[0].says.endswith("has 12 MB left")
+    assert "KIE_HOME" not in findings[0].cure  # a ledger may be there
+    assert "KIE_OUTPUT_DIR" in findings[1].cure
 
 
 def test_directories_of_uploads_are_looked_at(settings: Settings, tmp_path: Path) -> None:
@@ -160,6 +164,7 @@ def test_a_ledger_that_is_none_is_told_at_once(
 
     assert told(findings) == [("ledger", FAILED)]
     assert says in findings[0].says
+    assert "KIE_HOME" not in findings[0].cure
 
 
 def test_what_is_not_installed_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,7 @@ async def test_a_success_expires_once_its_time_has_come(open_ledger: OpenLedger)
 async def test_a_success_that_expired_by_a_wrong_clock_comes_back(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         entry = await at_kie(ledger, intent())
-        changes = {"expires_at": NOW + TEN_MINUTES}
+        changes = {"expires_at": NOW + TEN_MINUTES, "video_url": "https://v.example/1"}
         await ledger.transition(
             Transition(entry.id, (TaskState.WAIT,), TaskState.SUCCESS, NOW, changes)
         )

@@ -79,6 +79,25 @@ async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> No
     await ledger.aclose()
 
 
+async def test_nobody_is_led_from_a_ledger_that_fails_to_an_empty_one(tmp_path: Path) -> None:
+    """With a new one every repeated call would be paid for again."""
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    await ledger.open()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE entries")
+    with pytest.raises(LedgerError) as broken:
+        await opened(ledger, intent())
+    path.unlink()
+    with pytest.raises(LedgerError) as gone:
+        await opened(ledger, intent())
+    await ledger.aclose()
+
+    assert "KIE_HOME" not in broken.value.reason
+    assert "Do not start a new one" in broken.value.reason
+    assert "or restart" not in gone.value.reason
+
+
 async def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "ledger.db") as newer:
         newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
