@@ -8,6 +8,7 @@ import pytest
 from tests.docs import commands, names
 from tests.docs.names import Names
 from tests.docs.pages import DOCS, README, ROOT, Page, all_pages, read
+from tests.faults.kinds import KINDS
 from tests.faults.report import PARTS
 from tests.support import connect
 
@@ -113,7 +114,7 @@ def test_the_sandboxs_page_names_every_fault_and_switch() -> None:
 
 
 def test_the_fault_table_has_the_rows_that_the_fault_runs_write() -> None:
-    for name in PARTS.values():
+    for name in (*PARTS.values(), *(kind.name for kind in KINDS)):
         assert f"| {name} |" in fault_table()
 
 
