@@ -74,7 +74,7 @@ IMPORTS: dict[str, set[str]] = {
     "finder": {"clock", "errors", "ledger.base", "ledger.records", "looker", "models", "updates"},
     "folder": set(),
     "frames": {"mp4"},
-    "following": {"clock", "errors", "ledger.records", "medians", "models", "pace", "updates"},
+    "following": {"clock", "errors", "ledger.records", "medians", "models", "pace"},
     "given": {"models"},
     "hooks_app": {"errors", "signature", "webhooks"},
     "hosting": set(),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kie_runway.errors import OutcomeUnknownError, TaskIdTakenError
+from kie_runway.errors import TaskIdTakenError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Entry, Transition
-from kie_runway.models import ErrorInfo, TaskKind, TaskState
+from kie_runway.models import TaskKind, TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Acceptance:
             accepted_at=accepted_at,
         )
 
-    async def enter(self, ledger: Ledger, *, at: datetime, detail: str | None = None) -> Entry:
+    async def enter(self, ledger: Ledger, *, detail: str | None = None) -> Entry:
         """
         Give the id to the row of its request; that row, or the one that has the id otherwise.
 
@@ -56,25 +56,23 @@ class Acceptance:
             TaskIdTakenError: Another request has the id.
             LedgerError: The ledger failed.
         """
+        at = self.accepted_at
+        accepted = Transition.accepted(
+            self.entry_id, self.task_id, accepted_at=at, at=at, detail=detail
+        )
         try:
-            row = await ledger.transition(
-                Transition.accepted(
-                    self.entry_id,
-                    self.task_id,
-                    accepted_at=self.accepted_at,
-                    at=at,
-                    detail=detail,
-                )
-            )
+            row = await ledger.transition(accepted)
         except TaskIdTakenError:
             other = await ledger.find(self.account, self.task_id)
             if other is not None and other.supersedes == self.entry_id:
                 return other
-            if other is None or other.fingerprint is not None:
+            joined = None
+            if other is not None and self._may_be(other):
+                joined = await ledger.join(self.entry_id, self.task_id, now=at)
+            if joined is None:
                 raise
-            await ledger.transition(_unknown(self.entry_id, at))
-            return await ledger.join(self.entry_id, self.task_id, now=at) or other
-        return row or await self.adopt(ledger)
+            return joined
+        return row or await self._adopt(ledger)
 
     async def enter_once_lost(self, ledger: Ledger, *, detail: str) -> Entry:
         """
@@ -85,14 +83,18 @@ class Acceptance:
         """
         row = await ledger.get(self.entry_id)
         if row is not None and self._is_of(row):
-            return await self.enter(ledger, at=self.accepted_at, detail=detail)
-        return await self.adopt(ledger)
+            return await self.enter(ledger, detail=detail)
+        return await self._adopt(ledger)
+
+    def _may_be(self, row: Entry) -> bool:
+        """Whether a task may be this request's: what was known before it left is another."""
+        return self.sent_at is None or row.created_at >= self.sent_at
 
     def _is_of(self, row: Entry) -> bool:
         request = (self.account, self.request_id, self.fingerprint, self.sent_at)
         return request == (row.account, row.request_id, row.fingerprint, row.sent_at)
 
-    async def adopt(self, ledger: Ledger) -> Entry:
+    async def _adopt(self, ledger: Ledger) -> Entry:
         """The row that has the id; a new one if there is none."""
         namesake = await ledger.find(self.account, self.request_id)
         return await ledger.adopt(
@@ -112,9 +114,3 @@ class Acceptance:
                 accepted_at=self.accepted_at,
             )
         )
-
-
-def _unknown(entry_id: int, at: datetime) -> Transition:
-    error = ErrorInfo.of(OutcomeUnknownError("Its task was looked up before its answer came."))
-    changes = {"owner": None, "lease_until": None, "error": error}
-    return Transition(entry_id, (TaskState.SUBMITTING,), TaskState.UNKNOWN, at, changes)

@@ -9,9 +9,8 @@ from kie_runway.clock import Clock
 from kie_runway.errors import KieRunwayError, StuckError, UnavailableError
 from kie_runway.ledger.records import Entry
 from kie_runway.medians import Medians
-from kie_runway.models import TaskUpdate
+from kie_runway.models import RESULT_LIFETIME, TaskUpdate
 from kie_runway.pace import JITTER, MEDIAN_S, UNWATCHED_CEILING_S, Pace
-from kie_runway.updates import RESULT_LIFETIME
 
 INVISIBLE_GRACE_S = 90.0
 LOOKS_BEFORE_STUCK = 3

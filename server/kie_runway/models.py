@@ -18,6 +18,7 @@ REQUEST_ID_MAX_CHARS = 128
 TASK_ID_MAX_CHARS = 200
 SEED_MAX = 2**32 - 1  # Runway's own Aleph; KIE documents no range (contract §5)
 RESULT_LIFETIME_DAYS = 14  # contract §11
+RESULT_LIFETIME: Final = timedelta(days=RESULT_LIFETIME_DAYS)
 RECENT_TASKS = 20  # in `kie://tasks`
 PROBABLY_NOT_CREATED = timedelta(minutes=45)  # what stays `unknown` for so long
 

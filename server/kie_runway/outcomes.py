@@ -66,7 +66,7 @@ class Outcomes:
         """
         now = self._clock.now()
         accepted = Acceptance.of(entry, task_id, now)
-        enter = partial(accepted.enter, self._ledger, at=now)
+        enter = partial(accepted.enter, self._ledger)
         try:
             row = await self._commit(entry, TaskState.WAIT, enter, accepted)
         except TaskIdTakenError as exc:

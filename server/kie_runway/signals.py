@@ -13,7 +13,7 @@ def on_signal(stop: Callable[[], object]) -> Generator[None]:
 
     From then on SIGTERM and SIGHUP do nothing until the context ends, which has to be soon:
     programs send more than one, in haste or after a Ctrl-C that reached this process as well. A
-    second SIGINT kills as usual. A hang-up that is ignored, as under `nohup`, stays so.
+    SIGINT after that kills as usual. A hang-up that is ignored, as under `nohup`, stays so.
     """
     loop = asyncio.get_running_loop()
     signals = [signal.SIGINT, signal.SIGTERM]

@@ -189,7 +189,10 @@ class Tracker:
         follower = self._followers.get(entry.id)
         if follower is not None:
             return Sight(follower.entry, follower.trouble)
-        return Sight(await self._updates.read(entry))
+        row = await self._updates.read(entry)
+        if row.state is TaskState.UNKNOWN and row.superseded_at is not None:
+            row = await self._ledger.find(row.account, row.request_id) or row  # its name leads on
+        return Sight(row)
 
     async def _wait(
         self, entry: Entry, seconds: float, changed: asyncio.Event, tick: Tick | None

@@ -11,7 +11,7 @@ from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Entry, Transition
 from kie_runway.models import (
     AT_KIE,
-    RESULT_LIFETIME_DAYS,
+    RESULT_LIFETIME,
     ErrorInfo,
     TaskState,
     TaskUpdate,
@@ -19,7 +19,6 @@ from kie_runway.models import (
 )
 from kie_runway.wire import agrees
 
-RESULT_LIFETIME: Final = timedelta(days=RESULT_LIFETIME_DAYS)
 GAP_MAX: Final = timedelta(minutes=10)  # longer ones mean that nobody was there to look
 
 

@@ -9,7 +9,6 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import cast
 
 from pydantic import SecretStr
@@ -17,13 +16,13 @@ from pydantic import SecretStr
 from kie_runway.clock import Clock
 from kie_runway.ledger.base import Inbox
 from kie_runway.ledger.records import Entry
-from kie_runway.models import RESULT_LIFETIME_DAYS
+from kie_runway.models import RESULT_LIFETIME
 from kie_runway.signature import RawHeaders, verify
 from kie_runway.values import opaque_id
 
 HOOKS_PATH = "/hooks/kie"
 TOKEN_BYTES = 32
-TOKEN_LIVES = timedelta(days=RESULT_LIFETIME_DAYS)  # later there is nothing to tell
+TOKEN_LIVES = RESULT_LIFETIME  # later there is nothing to tell
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes in URL-safe Base64
 
 

@@ -18,7 +18,11 @@ from kie_runway.acceptance import Acceptance
 from kie_runway.errors import LedgerError, NoCreditsError
 from kie_runway.leases import HEARTBEAT_S, LEASE, PATIENCE_S
 from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
+from kie_runway.looker import Looker
 from kie_runway.models import TaskKind, TaskState
+from kie_runway.pace import Pace
+from kie_runway.rate import Rate
+from kie_runway.tracker import Tracker
 from kie_runway_sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -224,7 +228,40 @@ async def test_an_answer_for_a_task_that_was_looked_up_meanwhile_takes_its_row_o
         rows = await pair.two.ledger.list(LOCAL_ACCOUNT, limit=5)
 
     assert (entry.id, entry.task_id, entry.request_id) == (adopted.id, task_id, "one")
+    assert (entry.sent_at, entry.accepted_at) == (rows[1].sent_at, rows[1].sent_at)
     assert [row.superseded_at is None for row in rows] == [True, False]
+
+
+async def test_who_waits_for_a_request_goes_on_to_the_row_that_takes_it_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path, monkeypatch) as (pair, starting):
+        row = await pair.row()
+        await pair.two.ledger.adopt(looked_up(pair.sandbox.tasks[0].task_id, pair.clock.now()))
+        looker = Looker(pair.two.client, Rate(1.0))
+        tracker = Tracker(pair.two.ledger, looker, clock=pair.clock, pace=Pace(scale=1000.0))
+        waiting = asyncio.create_task(tracker.wait(row, WITHIN_S))
+        pair.answer.set()
+        entry = await starting
+        sight = await waiting
+
+    assert (sight.entry.id, sight.entry.state) == (entry.id, TaskState.WAIT)
+
+
+async def test_a_task_that_was_known_before_a_request_left_is_not_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path, monkeypatch) as (pair, starting):
+        before = pair.clock.now() - SECOND
+        older = await pair.two.ledger.adopt(looked_up(pair.sandbox.tasks[0].task_id, before))
+        pair.answer.set()
+        entry = await starting
+        kept = await pair.two.ledger.get(older.id)
+
+    assert kept == older
+    assert entry.state is TaskState.UNKNOWN
+    assert entry.error is not None
+    assert (older.task_id or "?") in entry.error.reason
 
 
 async def test_a_kept_id_of_a_task_that_was_looked_up_meanwhile_takes_its_row_over(

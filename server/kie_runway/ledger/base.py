@@ -186,10 +186,10 @@ class Ledger(Protocol):
 
     async def join(self, entry_id: int, task_id: str, *, now: datetime) -> Entry | None:
         """
-        An `unknown` row turned out to be a task that was adopted: that row takes its place.
+        A doubtful row turned out to be a task that was adopted: that row takes its place.
 
         It gets its name and arguments, so that the request_id leads to it. None, and nothing
-        changes, if the row is not `unknown` or no adopted row has the task id.
+        changes, if the row is not `submitting` or `unknown`, or no adopted row has the task id.
         """
         ...
 

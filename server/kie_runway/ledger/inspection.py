@@ -8,6 +8,7 @@ from kie_runway.ledger.migrations import MIGRATIONS, schema_version
 from kie_runway.ledger.reading import read
 
 WAIT_S = 1.0
+SUPERSEDING = 2  # the version of the schema that knows it
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Inspection:
 
     Attributes:
         tasks: How many it knows.
-        unknown: How many of them were sent, while their answers were lost.
+        unknown: How many of them were sent, their answers lost, and not replaced since.
         outdated: Whether the next server to open it will bring its schema up to date.
     """
 
@@ -38,7 +39,9 @@ def inspect(path: Path) -> Inspection | None:
         version = schema_version(connection, path)
         tasks = unknown = 0
         if version:
-            count = "SELECT count(*), count(CASE state WHEN 'unknown' THEN 1 END) FROM entries"
+            last = " AND superseded_at IS NULL" if version >= SUPERSEDING else ""
+            doubtful = f"CASE WHEN state = 'unknown'{last} THEN 1 END"
+            count = f"SELECT count(*), count({doubtful}) FROM entries"
             tasks, unknown = connection.execute(count).fetchone()
         return Inspection(tasks, unknown, version < len(MIGRATIONS))
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-from kie_runway.errors import OverBudgetError
+from kie_runway.errors import OutcomeUnknownError, OverBudgetError
 from kie_runway.ledger.base import OnChange
 from kie_runway.ledger.database import Database
 from kie_runway.ledger.entries import EntryTable
@@ -29,13 +29,15 @@ from kie_runway.ledger.sqlite_inbox import SqliteInbox
 from kie_runway.ledger.sqlite_intents import SqliteIntents
 from kie_runway.ledger.sqlite_sends import SqliteSends
 from kie_runway.ledger.sqlite_uploads import SqliteUploads
-from kie_runway.models import AT_KIE, ErrorInfo, TaskKind, TaskState
+from kie_runway.models import AT_KIE, RESULT_LIFETIME, ErrorInfo, TaskKind, TaskState
 
 log = logging.getLogger(__name__)
 
 # Times further ahead than these were written before the clock went back.
 LEASE_MAX_MS = 3_600_000
 SAVE_AFTER_MAX_MS = 86_400_000
+
+_JOINED = ErrorInfo.of(OutcomeUnknownError("Its task was looked up before its answer came."))
 
 
 P = ParamSpec("P")
@@ -295,15 +297,30 @@ class SqliteLedger:
     def _join(self, entry_id: int, task_id: str, now: datetime) -> Entry | None:
         lost = self._rows.get(entry_id)
         adopted = self._rows.by_task(lost.account, task_id)
-        if lost.state is not TaskState.UNKNOWN or adopted is None or adopted.fingerprint:
+        doubtful = (TaskState.SUBMITTING, TaskState.UNKNOWN)
+        if lost.state not in doubtful or adopted is None or adopted.fingerprint:
             return None
-        changes, word = {"superseded_at": lost.superseded_at or now}, "joined: its task was adopted"
-        self._rows.change(Transition.remark(lost.id, changes, word, at=now))
-        values: dict[str, Any] = {"supersedes": lost.id}
+        changes = {
+            "superseded_at": lost.superseded_at or now,
+            "owner": None,
+            "lease_until": None,
+            "error": lost.error or _JOINED,
+        }
+        word = "joined: its task was adopted"
+        self._rows.change(Transition(lost.id, doubtful, TaskState.UNKNOWN, now, changes, word))
+        accepted_at = adopted.accepted_at or lost.sent_at or now
+        values: dict[str, Any] = {
+            "supersedes": lost.id,
+            "kind": lost.kind,
+            "sent_at": lost.sent_at,
+            "accepted_at": accepted_at,
+        }
+        if adopted.state is TaskState.SUCCESS:
+            values["expires_at"] = adopted.expires_at or accepted_at + RESULT_LIFETIME
         if lost.superseded_at is None:  # else a newer row has the name already
             names = ("request_id", "fingerprint", "arguments", "credits", "created_at")
-            values |= to_row({name: getattr(lost, name) for name in names})
-        self._rows.set(adopted.id, values)
+            values |= {name: getattr(lost, name) for name in names}
+        self._rows.set(adopted.id, to_row(values))
         return self._rows.get(adopted.id)
 
     def _find(self, account: str, any_id: str) -> Entry | None:

@@ -25,7 +25,7 @@ from tests.server.ledger.rows import (
 from kie_runway.errors import RequestConflictError
 from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.records import Intent, Opened, Transition
-from kie_runway.models import TaskState
+from kie_runway.models import RESULT_LIFETIME, TaskState
 
 pytestmark = pytest.mark.anyio
 
@@ -350,6 +350,39 @@ async def test_an_unknown_row_whose_task_was_adopted_is_joined_with_it(
     assert old is not None
     assert (old.state, old.superseded_at) == (TaskState.UNKNOWN, LATER)
     assert again.deduplicated
+
+
+async def test_a_row_that_is_being_sent_is_joined_in_one_step(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        sending = await submitting(ledger, intent())
+        await ledger.adopt(elsewhere("task-1"))
+        joined = await ledger.join(sending.id, "task-1", now=LATER)
+        old = await ledger.get(sending.id)
+
+    assert joined is not None
+    assert (joined.kind, joined.sent_at, joined.accepted_at) == (
+        sending.kind,
+        sending.sent_at,
+        sending.sent_at,
+    )
+    assert old is not None
+    assert (old.state, old.superseded_at, old.owner) == (TaskState.UNKNOWN, LATER, None)
+    assert old.error is not None
+
+
+async def test_a_success_that_is_joined_has_a_time_at_which_it_expires(
+    open_ledger: OpenLedger,
+) -> None:
+    async with open_ledger() as ledger:
+        lost = await unknown(ledger, intent())
+        stranger = await ledger.adopt(elsewhere("task-1"))
+        ended = Transition(stranger.id, (TaskState.WAIT,), TaskState.SUCCESS, NOW)
+        await ledger.transition(ended)
+        joined = await ledger.join(lost.id, "task-1", now=LATER)
+
+    assert joined is not None
+    assert joined.accepted_at is not None
+    assert joined.expires_at == joined.accepted_at + RESULT_LIFETIME
 
 
 async def test_only_an_adopted_task_is_joined(open_ledger: OpenLedger) -> None:
