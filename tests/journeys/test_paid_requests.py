@@ -298,7 +298,7 @@ def test_a_second_signal_does_not_cut_the_http_servers_drain_short(
 
 
 @pytest.mark.parametrize("era", RAW_ERAS)
-def test_a_second_ctrl_c_kills_and_leaves_an_unknown_task(
+def test_a_second_ctrl_c_ends_the_drain_and_loses_only_the_answer(
     era: RawEra, kie: Standalone, tmp_path: Path
 ) -> None:
     with Wire(era=era, env=kie.env) as wire:
@@ -308,8 +308,9 @@ def test_a_second_ctrl_c_kills_and_leaves_an_unknown_task(
         interrupt(wire)
         code = wire.end()
 
-    assert code == -signal.SIGINT
-    assert row(tmp_path / "home") == ("unknown", None)
+    assert code != 0  # the signal, or the exception that it raised wherever Python just was
+    assert row(tmp_path / "home") in [("unknown", None), ("submitting", None)]
+    assert len(kie.events("create")) == 1
 
 
 @pytest.mark.parametrize("era", RAW_ERAS)
