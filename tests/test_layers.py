@@ -166,7 +166,7 @@ IMPORTS: dict[str, set[str]] = {
     "stdio": {"lines", "sdk", "signals"},
     "submit": {
         *("client", "clock", "errors", "leases", "ledger.base", "ledger.records", "models"),
-        *("outcomes", "patience", "prices", "rescue", "webhooks"),
+        *("outcomes", "prices", "rescue", "webhooks"),
     },
     "task_extension": set(),
     "task_printing": {"errors", "ledger.records", "models", "shown", "terminal"},

@@ -7,7 +7,6 @@ import logging
 import random
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -31,7 +30,6 @@ from kie_runway.models import (
     TaskState,
 )
 from kie_runway.outcomes import Outcomes
-from kie_runway.patience import patience
 from kie_runway.prices import estimate_credits
 from kie_runway.rescue import Rescue
 from kie_runway.webhooks import callback_address, hash_token, new_token
@@ -130,9 +128,7 @@ class Submitter:
                 return opened
             # Perhaps it was sent here and has ended since the row was read.
             return Opened(await self._read(opened.entry), opened.deduplicated)
-        with suppress(TimeoutError):
-            async with patience(ANSWER_WITHIN_S):
-                await asyncio.wait({run.task})
+        await asyncio.wait({run.task}, timeout=ANSWER_WITHIN_S)
         return Opened(run.ended_as or await self._read(opened.entry), opened.deduplicated)
 
     async def foresee(
@@ -189,9 +185,7 @@ class Submitter:
         """Let what is being sent end and be recorded, up to 65 s; what waits stays queued."""
         self._closing.set()
         if self._runs:
-            with suppress(TimeoutError):
-                async with patience(DRAIN_S):
-                    await asyncio.wait([run.task for run in self._runs.values()])
+            await asyncio.wait([run.task for run in self._runs.values()], timeout=DRAIN_S)
 
     def _run(self, entry: Entry, request: PaidRequest) -> None:
         async def submit() -> None:

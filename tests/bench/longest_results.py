@@ -105,7 +105,7 @@ def _troubles() -> Iterator[KieRunwayError | None]:
     yield StuckError(STUCK)
     yield LedgerError(
         f"The ledger at {HOME}/ledger.db failed (database or disk is full). Check disk space and "
-        "permissions. Do not start a new one: it would not know what was paid for."
+        "permissions, but keep this file."
     )
     for code in CODES:
         yield failure(Answer(200, b""), code, WORDS, Use.READ)

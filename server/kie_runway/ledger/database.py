@@ -75,7 +75,7 @@ class Database:
                     raise TaskIdTakenError("KIE gave a task id that another task has.") from exc
                 raise LedgerError(
                     f"The ledger at {self.path} failed ({exc}). Check disk space and "
-                    "permissions. Do not start a new one: it would not know what was paid for."
+                    "permissions, but keep this file."
                 ) from exc
 
         return worker.run(in_thread)

@@ -94,7 +94,7 @@ async def test_nobody_is_led_from_a_ledger_that_fails_to_an_empty_one(tmp_path: 
     await ledger.aclose()
 
     assert "KIE_HOME" not in broken.value.reason
-    assert "Do not start a new one" in broken.value.reason
+    assert "keep this file" in broken.value.reason
     assert "or restart" not in gone.value.reason
 
 
