@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import anyio
 import pytest
 from tests.server.desk import Desk, creates, open_desk
 from tests.server.held import HeldClock
+from tests.server.ledger.rows import elsewhere
 from tests.support import serve_sandbox
 
 from kie_runway.acceptance import Acceptance
@@ -19,7 +20,7 @@ from kie_runway.errors import LedgerError, NoCreditsError
 from kie_runway.leases import HEARTBEAT_S, LEASE, PATIENCE_S
 from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry, Transition
 from kie_runway.looker import Looker
-from kie_runway.models import TaskKind, TaskState
+from kie_runway.models import TaskState
 from kie_runway.pace import Pace
 from kie_runway.rate import Rate
 from kie_runway.tracker import Tracker
@@ -222,7 +223,7 @@ async def test_an_answer_for_a_task_that_was_looked_up_meanwhile_takes_its_row_o
 ) -> None:
     async with sending(tmp_path, monkeypatch) as (pair, starting):
         task_id = pair.sandbox.tasks[0].task_id
-        adopted = await pair.two.ledger.adopt(looked_up(task_id, pair.clock.now()))
+        adopted = await pair.two.ledger.adopt(elsewhere(task_id, at=pair.clock.now()))
         pair.answer.set()
         entry = await starting
         rows = await pair.two.ledger.list(LOCAL_ACCOUNT, limit=5)
@@ -237,7 +238,7 @@ async def test_who_waits_for_a_request_goes_on_to_the_row_that_takes_it_over(
 ) -> None:
     async with sending(tmp_path, monkeypatch) as (pair, starting):
         row = await pair.row()
-        await pair.two.ledger.adopt(looked_up(pair.sandbox.tasks[0].task_id, pair.clock.now()))
+        await pair.two.ledger.adopt(elsewhere(pair.sandbox.tasks[0].task_id, at=pair.clock.now()))
         looker = Looker(pair.two.client, Rate(1.0))
         tracker = Tracker(pair.two.ledger, looker, clock=pair.clock, pace=Pace(scale=1000.0))
         waiting = asyncio.create_task(tracker.wait(row, WITHIN_S))
@@ -253,7 +254,7 @@ async def test_a_task_that_was_known_before_a_request_left_is_not_its_task(
 ) -> None:
     async with sending(tmp_path, monkeypatch) as (pair, starting):
         before = pair.clock.now() - SECOND
-        older = await pair.two.ledger.adopt(looked_up(pair.sandbox.tasks[0].task_id, before))
+        older = await pair.two.ledger.adopt(elsewhere(pair.sandbox.tasks[0].task_id, at=before))
         pair.answer.set()
         entry = await starting
         kept = await pair.two.ledger.get(older.id)
@@ -272,27 +273,13 @@ async def test_a_kept_id_of_a_task_that_was_looked_up_meanwhile_takes_its_row_ov
         now = pair.clock.now()
         accepted = Acceptance.of(await pair.row(), task_id, now)
         await pair.two.rescue.keep(accepted)
-        adopted = await pair.two.ledger.adopt(looked_up(task_id, now))
+        adopted = await pair.two.ledger.adopt(elsewhere(task_id, at=now))
         for _ in range(2):  # as often as one likes
             await pair.two.rescue.give_all_back(pair.two.ledger)
             await pair.two.rescue.keep(accepted)
         found = await pair.row()
 
     assert (found.id, found.task_id) == (adopted.id, task_id)
-
-
-def looked_up(task_id: str, at: datetime) -> Entry:
-    """A row as it is made for a task that only KIE knows."""
-    return Entry(
-        id=0,
-        account=LOCAL_ACCOUNT,
-        request_id=task_id,
-        kind=TaskKind.GENERATE,
-        state=TaskState.WAIT,
-        arguments={},
-        created_at=at,
-        task_id=task_id,
-    )
 
 
 async def test_a_refusal_still_counts_for_a_row_that_was_given_up_meanwhile(

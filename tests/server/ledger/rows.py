@@ -103,7 +103,7 @@ async def succeeded(
     return ended
 
 
-def elsewhere(task_id: str = "task-1", *, account: str = "local") -> Entry:
+def elsewhere(task_id: str = "task-1", *, account: str = "local", at: datetime = NOW) -> Entry:
     """A task that was not made here, before it is adopted."""
     return Entry(
         id=0,
@@ -112,6 +112,6 @@ def elsewhere(task_id: str = "task-1", *, account: str = "local") -> Entry:
         kind=TaskKind.GENERATE,
         state=TaskState.WAIT,
         arguments={},
-        created_at=NOW,
+        created_at=at,
         task_id=task_id,
     )
