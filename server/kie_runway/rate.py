@@ -37,7 +37,8 @@ class Rate:
     def refused(self) -> None:
         """Halve the rate, and save nothing up."""
         self._per_s = max(self._full * FLOOR, self._per_s / 2)
-        self._tokens = min(self._tokens, 0.0)
+        self._tokens = 0.0
+        self._at = None  # nor for the time that the refused one took
 
     def succeeded(self) -> None:
         """Regain a little of what refusals cost."""

@@ -70,6 +70,16 @@ def test_a_rate_lets_a_burst_through_and_then_one_at_a_time() -> None:
     assert rate.take(0.1) > 0
 
 
+def test_a_rate_gives_nothing_for_the_time_before_a_refusal() -> None:
+    rate = Rate(10.0)
+    rate.take(0.0)
+    rate.refused()
+
+    assert rate.take(60.0) == pytest.approx(0.2)
+    assert rate.take(60.2) == 0.0
+    assert rate.take(60.2) > 0
+
+
 def test_each_refusal_halves_the_rate_and_successes_bring_it_back() -> None:
     rate = Rate(10.0)
     rate.refused()
