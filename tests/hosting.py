@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from kie_runway.hosting import stop_accepting
+
+KEEP_ALIVE_S = 75  # longer than a busy machine may stand still between two requests
+
 
 def free_port() -> socket.socket:
     """A bound loopback socket, for those who must know an app's address before there is one."""
@@ -32,6 +36,7 @@ async def hosted(app: Starlette, listener: socket.socket | None = None) -> Async
             log_config=None,
             access_log=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
         )
     )
@@ -45,8 +50,10 @@ async def hosted(app: Starlette, listener: socket.socket | None = None) -> Async
     finally:
         ready.cancel()
         host.should_exit = True
-        await serving
-        listener.close()
+        with listener:
+            await serving
+        for connection in list(host.server_state.connections):
+            connection.transport.abort()
 
 
 class _Host(uvicorn.Server):
@@ -61,3 +68,7 @@ class _Host(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await stop_accepting(self.servers)
+        await super().shutdown(sockets)

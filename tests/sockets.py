@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
+from kie_runway.hosting import stop_accepting
+
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Send = Callable[[object, asyncio.StreamWriter], Awaitable[None]]
 """Answers without a look at what came in."""
@@ -16,6 +18,7 @@ Send = Callable[[object, asyncio.StreamWriter], Awaitable[None]]
 async def listening(handle: Handle, *, ssl: SSLContext | None = None) -> AsyncGenerator[int]:
     """A port whose connections are handled until the context ends; what is open then is cut."""
     running: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The other side has heard enough, or the test is over.
@@ -23,6 +26,7 @@ async def listening(handle: Handle, *, ssl: SSLContext | None = None) -> AsyncGe
             await handle(reader, writer)
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         task = asyncio.create_task(serve(reader, writer))
         running.add(task)
         task.add_done_callback(running.discard)
@@ -32,10 +36,13 @@ async def listening(handle: Handle, *, ssl: SSLContext | None = None) -> AsyncGe
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        await stop_accepting([server])
         server.close()
         for task in list(running):
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from kie_runway.hooks_app import HOOKS_ROUTE, HooksEndpoint
-from kie_runway.hosting import HEAD_DEADLINE_S, Host
+from kie_runway.hosting import HEAD_DEADLINE_S, Host, stop_accepting
 from kie_runway.http_app import health
 from kie_runway.sdk import StrictServer
 from kie_runway.webhooks import Webhooks
@@ -56,11 +56,11 @@ async def serve_callbacks(
     )
     number = listener.getsockname()[1]
     log.info("listening for callbacks", extra={"url": f"http://{HOST}:{number}"})
-    try:
-        await host.serve(sockets=[listener])
-    finally:
-        await host.cut_off()
-        listener.close()
+    with listener:
+        try:
+            await host.serve(sockets=[listener])
+        finally:
+            await host.cut_off()
 
 
 def create_callbacks_app(
@@ -85,6 +85,7 @@ class _Host(Host):
     async def cut_off(self) -> None:
         """Close everything; what was received by then may still be stored."""
         if self.started:
+            await stop_accepting(self.servers)
             for listening in self.servers:
                 listening.close()
         for connection in list(self.server_state.connections):

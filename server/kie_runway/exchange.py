@@ -7,13 +7,15 @@ Nothing is ever sent twice here, and no redirect is followed: it would carry the
 import asyncio
 import ssl
 import zlib
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
 
 from kie_runway.answers import Answer
+from kie_runway.handshake import closing_on_failure
 from kie_runway.patience import patience
 from kie_runway.values import retry_after_s
 
@@ -21,7 +23,7 @@ CONNECT_TIMEOUT_S = 5.0
 WRITE_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 BODY_MAX_BYTES = 1024 * 1024  # decoded; the longest real answer has a few kilobytes
-MAX_CONNECTIONS = 10  # with more, httpx's pool gets slow
+MAX_CONNECTIONS = 10  # that are kept; paid requests have their own
 
 # No connection was made, so not one byte of the request can have left. Every other exception
 # leaves that open.
@@ -40,16 +42,18 @@ class Exchange:
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
         self._transport = transport
-        self._pool: httpx.AsyncClient | None = None
         self._tls: ssl.SSLContext | None = None
-        # httpx's pool is quadratic in those who wait for it, so they wait here.
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        # One connection each. httpx's pool, cancelled while it closes several, drops the others
+        # open; and it is quadratic in those who wait for it.
+        self._idle: list[httpx.AsyncClient] = []
 
     async def aclose(self) -> None:
-        """Close the pooled connections; a later request would open new ones."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.aclose()
+        """Close the kept connections; a later request would open new ones."""
+        idle, self._idle = self._idle, []
+        async with AsyncExitStack() as closing:  # each of them, also when this is cancelled
+            for http in idle:
+                closing.push_async_callback(http.aclose)
 
     async def pooled(self, deadline_s: float, **request: Any) -> Answer:
         """
@@ -63,9 +67,7 @@ class Exchange:
             Exception: Any; those in `NOT_SENT` prove that nothing left.
         """
         async with self._slots:
-            if self._pool is None:
-                self._pool = self._open(MAX_CONNECTIONS, READ_TIMEOUT_S)
-            return await _exchange(nullcontext(self._pool), deadline_s, request)
+            return await _exchange(self._kept(), deadline_s, request)
 
     async def fresh(self, deadline_s: float, **request: Any) -> Answer:
         """
@@ -79,9 +81,24 @@ class Exchange:
         """
         if self._transport is not None:
             return await self.pooled(deadline_s, **request)
-        return await _exchange(self._open(1, None), deadline_s, request)
+        return await _exchange(self._open(None), deadline_s, request)
 
-    def _open(self, connections: int, read_timeout_s: float | None) -> httpx.AsyncClient:
+    @asynccontextmanager
+    async def _kept(self) -> AsyncGenerator[httpx.AsyncClient]:
+        """One that is kept for the next request if this one comes to its end."""
+        idle = self._idle
+        http = idle.pop() if idle else self._open(READ_TIMEOUT_S)
+        try:
+            yield http
+        except BaseException:
+            await http.aclose()
+            raise
+        if idle is self._idle:
+            idle.append(http)
+        else:  # they were closed meanwhile
+            await http.aclose()
+
+    def _open(self, read_timeout_s: float | None) -> httpx.AsyncClient:
         if self._tls is None:
             self._tls = httpx.create_ssl_context(trust_env=False)
         return httpx.AsyncClient(
@@ -90,7 +107,7 @@ class Exchange:
             # Neither a proxy nor .netrc may come between the key and KIE.
             trust_env=False,
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=connections),
+            limits=httpx.Limits(max_connections=1),
             timeout=httpx.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S),
         )
 
@@ -101,11 +118,12 @@ async def _exchange(
     request: dict[str, Any],
 ) -> Answer:
     answer: Answer | None = None
+    extensions = {"trace": closing_on_failure()}
     try:
         async with (
             patience(deadline_s),
             connection as http,
-            http.stream(**request) as response,
+            http.stream(**request, extensions=extensions) as response,
         ):
             retry_after = response.headers.get("retry-after")
             answer = Answer(

@@ -19,6 +19,7 @@ import httpx
 
 from kie_runway.addresses import PORTS, IPAddress, Origin, is_public, parse_origin
 from kie_runway.errors import DownloadError, DownloadStatusError, UnsafeUrlError
+from kie_runway.handshake import closing_on_failure
 
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 4  # tried in turn: without an IPv6 route the first one may fail
@@ -227,7 +228,11 @@ class Fetcher:
                     "Accept-Encoding": "identity",
                     "Connection": "close",
                 },
-                extensions={"sni_hostname": target.origin.host, "timeout": timeout.as_dict()},
+                extensions={
+                    "sni_hostname": target.origin.host,
+                    "timeout": timeout.as_dict(),
+                    "trace": closing_on_failure(),
+                },
             )
             try:
                 return await transport.handle_async_request(request)

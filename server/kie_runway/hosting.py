@@ -1,7 +1,9 @@
-"""uvicorn with a deadline for request heads, which it does not have itself."""
+"""uvicorn with a deadline for request heads, and an end that leaves no connection open."""
 
 import asyncio
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -34,6 +36,11 @@ class Host(uvicorn.Server):
             self._cut_off_slow(self.server_state.connections)
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        await stop_accepting(self.servers)
+        await super().shutdown(sockets)
+
     def _cut_off_slow(self, connections: Iterable[object]) -> None:
         now = asyncio.get_running_loop().time()
         waiting = {
@@ -45,6 +52,21 @@ class Host(uvicorn.Server):
         for (connection, _), since in self._waiting.items():
             if now - since > self._head_deadline_s:
                 connection.transport.abort()
+
+
+async def stop_accepting(servers: Iterable[asyncio.Server]) -> None:
+    """
+    Take no more connections, before servers are closed.
+
+    One that asyncio is accepting while its server is closed would stay open for ever; accepting
+    takes three steps of the event loop.
+    """
+    loop = asyncio.get_running_loop()
+    with suppress(NotImplementedError):  # Windows
+        for listener in [found for server in servers for found in server.sockets]:
+            loop.remove_reader(listener)
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _awaits_head(last: RequestResponseCycle | None) -> bool:

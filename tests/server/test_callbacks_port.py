@@ -17,7 +17,8 @@ import pytest
 from tests.server.hooks import SUCCESS, Hooks, open_hooks
 from tests.wire import COMMAND, RAW_ERAS, WITHIN_S, RawEra, Wire
 
-from kie_runway.callbacks_port import CONNECTIONS_MAX, serve_callbacks
+from kie_runway import callbacks_port
+from kie_runway.callbacks_port import serve_callbacks
 from kie_runway.hosting import HEAD_DEADLINE_S
 from kie_runway.sdk import StrictServer
 from kie_runway.webhooks import HOOKS_PATH, new_token
@@ -75,7 +76,7 @@ async def address(said: "asyncio.Queue[logging.LogRecord]") -> httpx.URL:
 async def test_the_port_serves_callbacks_and_health_and_nothing_else(
     hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]"
 ) -> None:
-    async with listening(hooks), httpx.AsyncClient(trust_env=False) as http:
+    async with listening(hooks), httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as http:
         base = await address(said)
         hook = base.join(f"{HOOKS_PATH}/{hooks.token}")
         spoofed = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
@@ -118,22 +119,38 @@ async def test_it_ends_at_once_with_a_callback_half_sent(
         head = f"POST {HOOKS_PATH}/{hooks.token} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{"
         writer.write(head.encode())
         await writer.drain()
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as http:
             await http.get(base.join("/health"))  # what was sent before has been read by now
-    with suppress(ConnectionResetError):
+    with anyio.fail_after(WITHIN_S), suppress(ConnectionResetError):
         assert not await reader.read()
     writer.close()
 
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_whoever_takes_all_connections_with_half_requests_loses_them(
-    hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]"
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_connection_that_comes_at_the_very_end_is_closed(
+    steps: int, hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]"
 ) -> None:
+    async with listening(hooks):
+        base = await address(said)
+        async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as http:
+            await http.get(base.join("/health"))  # by now it does nothing else
+        stranger = socket.create_connection((base.host, base.port or 0), WITHIN_S)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+    with stranger, suppress(ConnectionResetError):
+        assert not await asyncio.to_thread(stranger.recv, 1)
+
+
+async def test_whoever_takes_all_connections_with_half_requests_loses_them(
+    hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks_port, "CONNECTIONS_MAX", 20)
     async with listening(hooks, head_deadline_s=0.01), AsyncExitStack() as held:
         base = await address(said)
         readers: list[asyncio.StreamReader] = []
-        for _ in range(CONNECTIONS_MAX):
+        for _ in range(callbacks_port.CONNECTIONS_MAX):
             reader, writer = await asyncio.open_connection(base.host, base.port)
             held.callback(writer.close)
             writer.write(f"POST {HOOKS_PATH}/x HTTP/1.1\r\nHost: x\r\n".encode())
@@ -142,7 +159,7 @@ async def test_whoever_takes_all_connections_with_half_requests_loses_them(
             for reader in readers:
                 with suppress(ConnectionResetError):
                     assert not await reader.read()
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as http:
             stored = await http.post(base.join(f"{HOOKS_PATH}/{hooks.token}"), content=SUCCESS)
 
     assert stored.status_code == 200
@@ -166,7 +183,8 @@ def test_stdio_with_a_port_takes_callbacks_and_ends_with_its_client(
         wire.open()
         tools = wire.call("tools/list")["tools"]
         base = awaited(log, r'"url": "(http://127\.0\.0\.1:\d+)"')
-        answer = httpx.post(f"{base}{HOOKS_PATH}/{new_token()}", content=SUCCESS, trust_env=False)
+        url = f"{base}{HOOKS_PATH}/{new_token()}"
+        answer = httpx.post(url, content=SUCCESS, trust_env=False, timeout=WITHIN_S)
         wire.close_stdin()
         code = wire.end()
 
@@ -192,6 +210,7 @@ def test_what_keeps_callbacks_from_working_is_said_at_the_start(
     log = tmp_path / "stderr"
     with Wire((*COMMAND, *arguments), env=env, stderr=log) as wire:
         wire.open()
+        awaited(log, rf"(?s)((?:KIE_CALLBACK_URL is set.*){{{warnings}}})")
         wire.close_stdin()
         code = wire.end()
 
