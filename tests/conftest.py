@@ -1,5 +1,6 @@
 """What every test stands on: a clean environment and one event loop flavour."""
 
+import math
 import os
 from pathlib import Path
 
@@ -32,3 +33,17 @@ def _era(request: pytest.FixtureRequest) -> Era:
     """Each of the two generations of the protocol."""
     era: Era = request.param
     return era
+
+
+@pytest.fixture(name="unhurried")
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the machine stands still, nothing is given up and no task counts as stuck."""
+    for patience in (
+        "exchange.CONNECT_TIMEOUT_S",
+        "fetch.CONNECT_TIMEOUT_S",
+        "ledger.database.BUSY_TIMEOUT_S",
+        "submit.BALANCE_S",
+        "tracker.GLANCE_S",
+    ):
+        monkeypatch.setattr(f"kie_runway.{patience}", 60.0)
+    monkeypatch.setattr("kie_runway.pace.STUCK_AFTER_S", math.inf)

@@ -11,7 +11,7 @@ from mcp import Client
 from mcp.types import CallToolResult
 from pydantic import SecretStr
 
-from kie_runway.pace import Pace
+from kie_runway.pace import LOOKS_PER_S, Pace
 from kie_runway.server import create_server
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Sandbox, SandboxOptions, serve
@@ -25,6 +25,17 @@ MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(4096)
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
+
+
+class _Slow(Pace):
+    """Whoever asks is not held up."""
+
+    @property
+    def looks_per_s(self) -> float:
+        return LOOKS_PER_S
+
+
+SLOW = _Slow(scale=100)  # the first look after 13 minutes, unless somebody asks
 
 
 def draw(spec: ClipSpec, video: Path, thumbnail: Path) -> None:

@@ -46,6 +46,11 @@ def _build_once(monkeypatch: pytest.MonkeyPatch) -> None:
     build_once(monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(unhurried: None) -> None:
+    """No test here is about the server's patience with a slow machine."""
+
+
 @pytest.fixture(name="trail", autouse=True)
 def _trail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -5,15 +5,19 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio.lowlevel
 import httpx
+import pytest
 from mcp import Client
 from pydantic import SecretStr
 from tests.hosting import base_url, free_port, hosted
 from tests.support import Agent, Era
 
+from kie_runway import opening
+from kie_runway.clock import Clock
 from kie_runway.http_app import create_http_app
 from kie_runway.pace import Pace
 from kie_runway.server import create_server
@@ -38,6 +42,23 @@ def signed(task_id: str, *, off_s: float = 0, key: str = HMAC_KEY) -> dict[str, 
         "X-Webhook-Timestamp": str(seconds),
         "X-Webhook-Signature": sign(key, task_id, seconds),
     }
+
+
+class StoppedClock(Clock):
+    """Time that stands still: nothing comes due again."""
+
+    def __init__(self) -> None:
+        self.at = datetime.now(UTC).replace(microsecond=0)
+
+    def now(self) -> datetime:
+        return self.at
+
+    @classmethod
+    def install(cls, monkeypatch: pytest.MonkeyPatch) -> "StoppedClock":
+        """Every server opened from now on has this clock."""
+        clock = cls()
+        monkeypatch.setattr(opening, "Clock", lambda: clock)
+        return clock
 
 
 @dataclass(frozen=True)
@@ -102,6 +123,6 @@ async def open_site(
     async with (
         hosted(app, listener) as base,
         Client(f"{base}/mcp", mode=era) as client,
-        httpx.AsyncClient(trust_env=False, timeout=30) as http,
+        httpx.AsyncClient(trust_env=False, timeout=60) as http,
     ):
         yield Site(Agent(client), sandbox, http, base)

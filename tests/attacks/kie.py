@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 from tests.sockets import envelope, http, listening, read_request
 from tests.support import Agent
 
-from kie_runway import opening
+from kie_runway import exchange, opening
 from kie_runway.client import Deadlines, KieClient
 from kie_runway.clock import Clock
 from kie_runway_sandbox import Sandbox
@@ -39,7 +40,7 @@ class Hurry:
     `deadline_s` is for the servers opened from then on; `moved` moves the clock of all.
     """
 
-    deadline_s: float = 10.0
+    deadline_s: float = 60.0
     moved: timedelta = timedelta()
     pauses: list[float] = field(default_factory=list[float])
 
@@ -75,6 +76,29 @@ class _Clock(Clock):
 
     async def tick(self, every_s: float) -> None:
         await asyncio.Event().wait()  # skipping the pauses of a loop without end would spin
+
+
+@contextmanager
+def counting_from(heard: Callable[[], bool]) -> Generator[None]:
+    """The deadline of a request begins to count when that is so: on its way it has all time."""
+
+    @asynccontextmanager
+    async def patience(seconds: float) -> AsyncGenerator[None]:
+        async def count_down() -> None:
+            while not heard():
+                await anyio.lowlevel.checkpoint()
+            deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+        async with asyncio.timeout(None) as deadline:
+            counting = asyncio.create_task(count_down())
+            try:
+                yield
+            finally:
+                counting.cancel()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exchange, "patience", patience)
+        yield
 
 
 def paid(sandbox: Sandbox) -> int:

@@ -3,6 +3,7 @@
 import base64
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -26,7 +27,8 @@ class Trail:
         """Keep every file below a folder, whatever its name or kind."""
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                self.note(f"file {path.name}", path.read_bytes())
+                with suppress(FileNotFoundError):  # a part that got its name just now
+                    self.note(f"file {path.name}", path.read_bytes())
 
     def leaks(self, key: str) -> list[str]:
         """Where a piece of the key is, and in which form."""

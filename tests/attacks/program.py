@@ -98,24 +98,23 @@ async def started(folder: Path, url: str, *command: str) -> AsyncGenerator[Progr
             limit=LINE_MAX,
         )
     program = Program(process, log)
-    assert process.stdin is not None
     try:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await program.call("initialize", INITIALIZE)
             await program.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
         yield program
-        process.stdin.close()
-        with anyio.fail_after(30):
-            code = await process.wait()
+        with anyio.fail_after(60):
+            rest, _ = await process.communicate(b"")
+        program.written.append(rest)
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate(b"")
     trail = Trail()
     trail.note("stderr", log.read_bytes())
     for line in program.written:
         trail.note("stdout", line)
     trail.note_files(folder)
 
-    assert code == 0
+    assert process.returncode == 0
     assert not trail.leaks(KEY)

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import httpx
 import pytest
-from tests.attacks.hooks import HMAC_KEY, Site, body, open_site, signed
+from tests.attacks.hooks import HMAC_KEY, Site, StoppedClock, body, open_site, signed
 from tests.attacks.kie import Hurry
 
-from kie_runway import opening
-from kie_runway.clock import Clock
 from kie_runway.settings import Settings
 from kie_runway.signature import FRESH_S
 from kie_runway.webhooks import HOOKS_PATH, new_token
@@ -20,7 +18,7 @@ from kie_runway_sandbox.callbacks import sign
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 60
+WITHIN_S = 120
 
 
 async def assert_nothing_came_of_it(site: Site, task_id: str) -> None:
@@ -51,16 +49,6 @@ async def test_without_a_good_signature_a_callback_is_refused(
     assert answer.status_code == 401
 
 
-class StoppedClock(Clock):
-    """Time that stands still."""
-
-    def __init__(self) -> None:
-        self.at = datetime.now(UTC).replace(microsecond=0)
-
-    def now(self) -> datetime:
-        return self.at
-
-
 @pytest.mark.parametrize(("off_s", "status"), [(-301, 401), (-300, 200), (300, 200), (301, 401)])
 async def test_a_time_stamp_301_seconds_off_is_refused_both_ways(
     sandbox: Sandbox,
@@ -69,8 +57,7 @@ async def test_a_time_stamp_301_seconds_off_is_refused_both_ways(
     off_s: int,
     status: int,
 ) -> None:
-    clock = StoppedClock()
-    monkeypatch.setattr(opening, "Clock", lambda: clock)
+    clock = StoppedClock.install(monkeypatch)
     async with open_site(sandbox, settings, key=HMAC_KEY) as site:
         task_id = await site.start()
         seconds = int(clock.at.timestamp()) + off_s
@@ -171,15 +158,18 @@ async def shout(at_once: asyncio.Semaphore, address: str, content: bytes) -> int
     head = b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     async with at_once:
         reader, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(head % (url.raw_path, len(content)) + content)
-        answer = await reader.read()
-        writer.close()
+        try:
+            writer.write(head % (url.raw_path, len(content)) + content)
+            answer = await reader.read()
+        finally:
+            writer.close()
     return int(answer.split(b" ")[1])
 
 
 async def test_a_thousand_at_once_are_answered_or_turned_away_and_the_agent_is_served(
-    sandbox: Sandbox, settings: Settings
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    StoppedClock.install(monkeypatch)
     async with open_site(sandbox, settings) as site:
         task_id = await site.start()
         addresses = (site.address(task_id), f"{site.base}{HOOKS_PATH}/{new_token()}")
@@ -191,10 +181,10 @@ async def test_a_thousand_at_once_are_answered_or_turned_away_and_the_agent_is_s
             listed = await site.agent.call("list_tasks")
             statuses = Counter(await flood)
 
-    assert set(statuses) <= {200, 404, 503}
+    assert set(statuses) <= {200, 404, 408, 503}
     assert statuses[200] > 0
     assert len(listed["tasks"]) == 1
-    assert site.looks() <= 3
+    assert site.looks() <= 1
 
 
 @pytest.mark.parametrize(

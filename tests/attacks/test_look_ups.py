@@ -149,11 +149,11 @@ async def test_a_broken_answer_says_nothing_about_the_task(
     async with connect(settings) as agent:
         await agent.call(start, request_id="one", **arguments)
     sandbox.inject(fault)
-    hurry.deadline_s = 0.2 if kind.startswith("slow") else 10
+    hurry.deadline_s = 0.2 if kind.startswith("slow") else 60
     async with connect(settings) as agent:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             task = await agent.call(look, task_id="one")
-    hurry.deadline_s = 10
+    hurry.deadline_s = 60
     async with connect(settings) as agent:
         await recovers(sandbox, agent, look, task["task_id"])
 

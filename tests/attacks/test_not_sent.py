@@ -1,11 +1,13 @@
 """No connection to KIE: certainly nothing was sent, so it was free and may be repeated."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
 from tests.attacks.kie import START, Hurry, assert_honest, paid, sent
+from tests.hosting import base_url, free_port
 from tests.support import connect
 
 from kie_runway.settings import Settings
@@ -30,21 +32,24 @@ def _no_such_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
-def closed_port(_: str) -> str:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+@contextmanager
+def closed_port(_: str) -> Generator[str]:
+    with free_port() as silent:  # nobody listens there, and nobody else can
+        yield base_url(silent)
 
 
-def unknown_name(_: str) -> str:
-    return f"http://{NO_SUCH_HOST}"
+def unknown_name(_: str) -> AbstractContextManager[str]:
+    return nullcontext(f"http://{NO_SUCH_HOST}")
 
 
-def no_tls(url: str) -> str:
-    return url.replace("http://", "https://")
+def no_tls(url: str) -> AbstractContextManager[str]:
+    return nullcontext(url.replace("http://", "https://"))
 
 
-AWAY = (closed_port, unknown_name, no_tls)
+Away = Callable[[str], AbstractContextManager[str]]
+"""Addresses at which KIE is not, in place of its own."""
+
+AWAY: tuple[Away, ...] = (closed_port, unknown_name, no_tls)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +61,13 @@ async def test_a_request_that_never_left_is_free_and_works_once_kie_is_back(
     settings: Settings,
     hurry: Hurry,
     endpoint: Endpoint,
-    away: Callable[[str], str],
+    away: Away,
 ) -> None:
     tool, arguments = START[endpoint]
-    cut_off = settings.model_copy(update={"api_url": away(settings.api_url)})
-    async with connect(cut_off) as agent:
-        task = await agent.refuse(tool, arguments)
-        assert_honest(task, sandbox)
+    with away(settings.api_url) as url:
+        async with connect(settings.model_copy(update={"api_url": url})) as agent:
+            task = await agent.refuse(tool, arguments)
+            assert_honest(task, sandbox)
     async with connect(settings) as agent:
         found = await agent.fail("get_task", task_id="one")
         back = await agent.call(tool, **arguments)
@@ -78,14 +83,14 @@ async def test_a_request_that_never_left_is_free_and_works_once_kie_is_back(
 
 @pytest.mark.parametrize("away", AWAY)
 async def test_a_look_up_that_never_left_says_nothing_about_the_task(
-    sandbox: Sandbox, settings: Settings, hurry: Hurry, away: Callable[[str], str]
+    sandbox: Sandbox, settings: Settings, hurry: Hurry, away: Away
 ) -> None:
-    cut_off = settings.model_copy(update={"api_url": away(settings.api_url)})
     async with connect(settings) as agent:
         await agent.call("generate_video", prompt="a boat", request_id="one")
-    async with connect(cut_off) as agent:
-        task = await agent.call("get_task", task_id="one")
-        error = await agent.fail("get_credits")
+    with away(settings.api_url) as url:
+        async with connect(settings.model_copy(update={"api_url": url})) as agent:
+            task = await agent.call("get_task", task_id="one")
+            error = await agent.fail("get_credits")
 
     assert (task["state"], task["charged"]) == ("wait", "yes")
     assert (task["error"]["code"], task["error"]["retry"]) == ("unavailable", "later")

@@ -109,7 +109,7 @@ RUBBISH = {
 async def test_rubbish_is_answered_in_json_rpc_or_not_at_all_and_the_program_goes_on(
     program: Program, sandbox: Sandbox, line: bytes
 ) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await program.send(line)
         await program.goes_on()
 
@@ -151,7 +151,7 @@ REFUSED: dict[str, tuple[bytes, bytes, str]] = {
 async def test_raw_arguments_that_break_a_rule_are_explained_and_cost_nothing(
     program: Program, sandbox: Sandbox, tool: bytes, arguments: bytes, reason: str
 ) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         answer = await program.call_raw(arguments, tool)
         await program.goes_on()
 
@@ -167,7 +167,7 @@ async def test_raw_arguments_that_break_a_rule_are_explained_and_cost_nothing(
 async def test_half_a_character_pair_costs_nothing_and_the_program_goes_on(
     program: Program, sandbox: Sandbox, escape: bytes
 ) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await program.send(
             request(
                 b"tools/call", b'{"name":"generate_video","arguments":{"prompt":"a%b"}}' % escape
@@ -198,7 +198,7 @@ async def test_a_request_that_cannot_be_read_is_refused_at_once(
     program: Program, line: bytes, number: int | None, code: int
 ) -> None:
     """Or its sender waits for an answer until it gives up."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await program.goes_on()
         await program.send(line)
         await program.send(request(b"ping", b"{}", b"4712"))
@@ -213,7 +213,7 @@ async def test_a_request_that_cannot_be_read_is_refused_at_once(
 
 @pytest.mark.parametrize("name", ["an empty line", "an answer to nothing", "an error to nothing"])
 async def test_what_expects_no_answer_gets_none(program: Program, name: str) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await program.goes_on()
         await program.send(RUBBISH[name])
         await program.send(request(b"ping", b"{}", b"4712"))
@@ -225,7 +225,7 @@ async def test_what_expects_no_answer_gets_none(program: Program, name: str) -> 
 async def test_a_task_is_still_started_once_and_told_truly(
     program: Program, sandbox: Sandbox
 ) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         arguments = b'{"prompt":"\\u202ea boat\\ud83d\\udea3 </tool>","request_id":"after all"}'
         first = await program.call_raw(arguments)
         second = await program.call_raw(arguments)
@@ -240,7 +240,7 @@ async def test_what_a_part_of_the_server_prints_ends_up_on_stderr(
     tmp_path: Path, settings: Settings
 ) -> None:
     async with started(tmp_path, settings.api_url, "-c", NOISY) as program:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await program.call("tools/call", {"name": "list_tasks", "arguments": {}})
             await program.goes_on()
     log = program.log.read_text(encoding="utf-8")

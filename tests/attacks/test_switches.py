@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, fields
+from datetime import UTC, datetime
 from typing import Any, get_args, get_type_hints
 
 import anyio
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from tests.attacks.kie import OTHER_KEY, VIDEO_URL, Hurry, paid
-from tests.support import KEY, connect
+from tests.support import KEY, connect, serve_sandbox
 
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Sandbox, Switches
@@ -110,20 +111,20 @@ async def test_a_wrong_key_is_told_in_either_layer(
 
 @pytest.mark.parametrize("status", [429, 200])
 async def test_the_accounts_real_rate_limit_is_respected_in_either_layer(
-    sandbox: Sandbox, settings: Settings, hurry: Hurry, status: Any
+    hurry: Hurry, status: Any
 ) -> None:
     """Another program has used up the account's 20 requests."""
-    sandbox.set_switches(rate_limit_http_status=status)
-    async with httpx.AsyncClient(
-        base_url=settings.api_url, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
-    ) as other:
-        for _ in range(20):
-            await other.post("/api/v1/runway/generate", json=TEXT)
-    async with connect(settings) as agent:
-        refused = await agent.fail("generate_video", prompt="a boat", request_id="one")
-        made = paid(sandbox)
-        sandbox.advance(11)
-        task = await agent.call("generate_video", prompt="a boat", request_id="one")
+    switches = Switches(rate_limit_http_status=status)
+    async with serve_sandbox(frozen_at=datetime.now(UTC), switches=switches) as (sandbox, settings):
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=60) as other:
+            for _ in range(20):
+                await other.post(f"{settings.api_url}/api/v1/runway/generate", json=TEXT)
+        async with connect(settings) as agent:
+            refused = await agent.fail("generate_video", prompt="a boat", request_id="one")
+            made = paid(sandbox)
+            sandbox.advance(11)
+            task = await agent.call("generate_video", prompt="a boat", request_id="one")
 
     assert (refused["state"], refused["error"]["code"]) == ("rejected", "rate_limited")
     assert refused["charged"] == "no"

@@ -17,7 +17,7 @@ from tests.journeys.processes import ACCEPT, http_server, standalone_sandbox
 from tests.offered import Offered
 from tests.pictures import MP4, TEXT, picture
 from tests.support import KEY, Agent, Era, connect
-from tests.wire import CLIENT, META, Message, RawEra, Wire, sandbox_env
+from tests.wire import CLIENT, META, WITHIN_S, Message, RawEra, Wire, sandbox_env
 
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
@@ -280,7 +280,7 @@ async def test_over_http_the_roots_of_a_client_open_nothing_here(root: Path, era
 async def test_a_body_larger_than_any_file_is_turned_away_over_http() -> None:
     nowhere = sandbox_env("http://127.0.0.1:9")
     with http_server(env=nowhere) as server:
-        async with httpx.AsyncClient(headers=ACCEPT) as http:
+        async with httpx.AsyncClient(headers=ACCEPT, timeout=WITHIN_S) as http:
             answer = await http.post(server.url, content=bytes(16 * 1024 * 1024 + 1))
         async with Client(server.url) as client:
             await Agent(client).call("list_tasks")

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from tests.attacks.kie import VIDEO_URL
 from tests.sockets import listening
-from tests.support import Agent, connect, serve_sandbox
+from tests.support import SLOW, Agent, connect, serve_sandbox
 
 from kie_runway.client import KieClient
-from kie_runway.pace import Pace
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 
@@ -89,8 +88,8 @@ async def test_a_hostile_address_costs_nothing_and_uses_nothing_up(
 
 
 def asked(settings: Settings) -> AbstractAsyncContextManager[Agent]:
-    """An agent whose server looks when it is asked, and by itself only after 8 s."""
-    return connect(settings, pace=Pace())
+    """An agent whose server looks when it is asked, and not by itself."""
+    return connect(settings, pace=SLOW)
 
 
 async def finished_at(agent: Agent, sandbox: Sandbox, url: str) -> dict[str, Any]:

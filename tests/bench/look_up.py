@@ -9,7 +9,7 @@ import httpx
 from pydantic import SecretStr
 from tests.bench.report import Row, Section, spread
 from tests.bench.sandbox import BenchSandbox
-from tests.wire import SANDBOX_KEY
+from tests.wire import SANDBOX_KEY, WITHIN_S
 
 from kie_runway.client import KieClient
 from kie_runway.models import TaskKind
@@ -44,7 +44,7 @@ async def _measure(sandbox: BenchSandbox, calls: int) -> tuple[list[float], list
     client = KieClient(
         SecretStr(SANDBOX_KEY), api_url=sandbox.url, upload_url=sandbox.url, user_agent=AGENT
     )
-    async with client, httpx.AsyncClient(headers=headers) as http:
+    async with client, httpx.AsyncClient(headers=headers, timeout=WITHIN_S) as http:
 
         async def through() -> None:
             assert await client.look_up(TaskKind.GENERATE, task_id) is not None

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
-from tests.wire import SANDBOX_KEY, sandbox_env
+from tests.wire import SANDBOX_KEY, WITHIN_S, sandbox_env
 
 from kie_runway.settings import Settings
 from kie_runway_sandbox.tasks import TASK, Task
@@ -52,12 +52,12 @@ class BenchSandbox:
 
     def tasks(self) -> list[Task]:
         """Every task as it stands, oldest first."""
-        answer = httpx.get(f"{self.url}/_sandbox/state").raise_for_status()
+        answer = httpx.get(f"{self.url}/_sandbox/state", timeout=WITHIN_S).raise_for_status()
         return [TASK.validate_python(task) for task in answer.json()["tasks"]]
 
     def requests(self) -> dict[str, int]:
         """How often each endpoint was called."""
-        answer = httpx.get(f"{self.url}/_sandbox/state").raise_for_status()
+        answer = httpx.get(f"{self.url}/_sandbox/state", timeout=WITHIN_S).raise_for_status()
         counts: dict[str, int] = answer.json()["requests"]
         return counts
 

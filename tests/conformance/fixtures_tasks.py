@@ -17,7 +17,6 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from kie_runway.task_extension import TASKS, TaskExtension, TaskStatus, declares_tasks
 
-QUICK_S = 0.1  # what is done by then needs no task
 JOB_S = 1.0
 POLL_S = 0.2
 
@@ -32,12 +31,15 @@ class Job:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
     answered: asyncio.Event = field(default_factory=asyncio.Event)
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it takes its time; what ends before needs no task."""
     running: "asyncio.Task[HandlerResult] | None" = None
 
     async def ask(self, **questions: t.ElicitRequest) -> dict[str, Any]:
         """The user's answers, once all are there."""
         self.status = "input_required"
         self.outcome = {"inputRequests": {name: _dump(questions[name]) for name in questions}}
+        self.goes_on.set()
         await self.answered.wait()
         self.status, self.outcome = "working", {}
         return self.answers
@@ -82,8 +84,10 @@ class FixtureTasks(TaskExtension):
         job = Job()
         _JOB.set(job)
         job.running = asyncio.ensure_future(call_next(ctx))
-        await asyncio.wait({job.running}, timeout=QUICK_S)
-        if job.running.done():
+        going_on = asyncio.create_task(job.goes_on.wait())
+        await asyncio.wait({job.running, going_on}, return_when=asyncio.FIRST_COMPLETED)
+        going_on.cancel()
+        if not job.goes_on.is_set():
             return job.running.result()
         job.running.add_done_callback(job.end)
         self._jobs[job.task_id] = job
@@ -111,19 +115,19 @@ async def greet(name: str) -> str:
 
 async def slow_compute(seconds: float, label: str = "") -> str:
     """Takes its time."""
-    await asyncio.sleep(seconds)
+    await _take(seconds)
     return f"{label or 'it'} took {seconds:g} s"
 
 
 async def failing_job() -> str:
     """Fails after a while; only as a task."""
-    await asyncio.sleep(JOB_S)
+    await _take(JOB_S)
     raise ToolError("It failed, as it should.")
 
 
 async def protocol_error_job() -> str:
     """Ends in a protocol error after a while."""
-    await asyncio.sleep(JOB_S)
+    await _take(JOB_S)
     raise MCPError(t.INTERNAL_ERROR, "It broke, as it should.")
 
 
@@ -148,7 +152,7 @@ async def test_tool_with_task(ctx: Context) -> str | t.InputRequiredResult:
     if not isinstance(answer, t.ElicitResult):
         question = _question("What is your name?", name="string")
         return t.InputRequiredResult(input_requests={"user_name": question})
-    await asyncio.sleep(JOB_S)
+    await _take(JOB_S)
     return f"Hello, {(answer.content or {}).get('name')}!"
 
 
@@ -161,6 +165,14 @@ TASK_TOOLS: tuple[Callable[..., Any], ...] = (
     test_tool_with_task,
 )
 _JOB: ContextVar[Job] = ContextVar("job")
+
+
+async def _take(seconds: float) -> None:
+    """Let time pass, if any: in a task, if the client knows tasks."""
+    job = _JOB.get(None)
+    if job is not None and seconds > 0:
+        job.goes_on.set()
+    await asyncio.sleep(seconds)
 
 
 def _status_of(job: Job) -> TaskStatus:

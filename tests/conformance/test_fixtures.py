@@ -10,6 +10,7 @@ import pytest
 from mcp import Client
 from tests.conformance.fixtures import FixtureServer
 from tests.conformance.processes import FIXTURES, PRODUCT, ServerFailedError, running_server
+from tests.wire import WITHIN_S
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +20,7 @@ BOTH_ERAS = pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 
 @BOTH_ERAS
 async def test_it_lists_everything_with_a_description(mode: Mode) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(WITHIN_S):
         async with Client(FixtureServer(), mode=mode) as client:
             tools = (await client.list_tools()).tools
             prompts = (await client.list_prompts()).prompts
@@ -36,7 +37,7 @@ async def test_it_lists_everything_with_a_description(mode: Mode) -> None:
 
 @BOTH_ERAS
 async def test_its_tools_have_the_products_closed_schemas(mode: Mode) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(WITHIN_S):
         async with Client(FixtureServer(), mode=mode) as client:
             result = await client.call_tool("test_simple_text", {"typo": 1})
 
@@ -47,7 +48,7 @@ async def test_its_tools_have_the_products_closed_schemas(mode: Mode) -> None:
 
 async def test_the_words_that_fit_complete_an_argument() -> None:
     prompt = t.PromptReference(name="test_prompt_with_arguments")
-    with anyio.fail_after(10):
+    with anyio.fail_after(WITHIN_S):
         async with Client(FixtureServer()) as client:
             result = await client.complete(prompt, {"name": "arg1", "value": "par"})
 
@@ -60,7 +61,7 @@ async def test_the_words_that_fit_complete_an_argument() -> None:
 async def test_it_serves_on_the_address_it_logs(
     tmp_path: Path, command: Sequence[str], tool: str
 ) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(WITHIN_S):
         async with running_server(command, tmp_path) as url, Client(url) as client:
             tools = (await client.list_tools()).tools
 
@@ -68,6 +69,6 @@ async def test_it_serves_on_the_address_it_logs(
 
 
 async def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
-    with anyio.fail_after(60), pytest.raises(ServerFailedError, match="No module named"):
+    with anyio.fail_after(WITHIN_S), pytest.raises(ServerFailedError, match="No module named"):
         async with running_server(["tests.conformance.nonsense"], tmp_path):
             pass

@@ -24,6 +24,7 @@ class MortalServer:
         arguments: Of `serve`.
         fuses: Where each start but the last ones dies: the point and the how-manieth passage.
         transcript: Told of each call, answer and death.
+        caught_up: Returns when KIE has read all that was sent to it by then.
         stderr: Where the processes' logs go.
         has_neighbour: Whether another process works on the same ledger.
     """
@@ -35,6 +36,7 @@ class MortalServer:
         arguments: Sequence[str] = (),
         fuses: Sequence[tuple[str, int]] = (),
         transcript: Transcript,
+        caught_up: Callable[[], object],
         stderr: Path | None = None,
         has_neighbour: bool = False,
     ) -> None:
@@ -43,6 +45,7 @@ class MortalServer:
         self._arguments = arguments
         self._fuses = list(fuses)
         self._transcript = transcript
+        self._caught_up = caught_up
         self._stderr = stderr
         self._has_neighbour = has_neighbour
         self._wire: Wire | None = None
@@ -54,7 +57,8 @@ class MortalServer:
 
     def __exit__(self, *_: object) -> None:
         if self._wire is not None:
-            self.kill()
+            self._wire.process.kill()
+            self._reap()
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """Call a tool, again after each death, as an agent does that heard nothing."""
@@ -104,10 +108,14 @@ class MortalServer:
         return self._wire
 
     def _bury(self) -> None:
-        assert self._wire is not None
-        with self._wire as wire:
-            wire.process.wait(10)
-        assert wire.process.returncode == -9, wire.process.returncode
-        self._wire = None
+        self._reap()
+        self._caught_up()  # or what it sent last would seem to have been sent afterwards
         self._transcript.note_kill()
         self.deaths += 1
+
+    def _reap(self) -> None:
+        assert self._wire is not None
+        with self._wire as wire:
+            wire.process.wait(60)
+        assert wire.process.returncode == -9, wire.process.returncode
+        self._wire = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 from tests.faults.calling_back import LOOK_EVERY_S, free_port, is_lost
 from tests.faults.evidence import ENDED, Evidence, Kie, LedgerFile, texts_in, videos_in, witness
@@ -22,7 +23,8 @@ from kie_runway_sandbox.log import EventName
 
 WEBHOOK_KEY = "webhook-planted-key/Hq4+sD81nX=="
 WISH = {"prompt": "a paper boat", "request_id": "boat"}
-FOUND_WITHIN_S = 20.0
+FOUND_WITHIN_S = 60.0
+CAUGHT_UP_TURNS = 100  # of the event loop; KIE needs a few to read a request
 T = TypeVar("T")
 
 
@@ -133,6 +135,7 @@ async def set_stage(
                 arguments=arguments,
                 fuses=planned,
                 transcript=transcript,
+                caught_up=_caught_up,
                 stderr=folder / "stderr.log",
                 has_neighbour=has_neighbour,
             )
@@ -148,3 +151,12 @@ async def set_stage(
                 sightings,
                 neighbour if has_neighbour else None,
             )
+
+
+def _caught_up() -> None:
+    anyio.from_thread.run(_turn)
+
+
+async def _turn() -> None:
+    for _ in range(CAUGHT_UP_TURNS):
+        await anyio.lowlevel.checkpoint()

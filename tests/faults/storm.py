@@ -57,7 +57,7 @@ ALEPH_PERCENT = 15.0
 SUPERSEDED_PERCENT = 5.0
 VIDEO_URL = "https://media.example.com/in.mp4"
 MUCH_LATER_S = 46 * 60.0  # after which a user may decide to pay again
-FOUND_WITHIN_S = 20.0
+FOUND_WITHIN_S = 60.0
 
 Missed = Literal["attempts", "tasks", "all"]
 """

@@ -37,7 +37,7 @@ from kie_runway_sandbox import Fault
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 
 Story = Callable[[Rig], Awaitable[Sequence[Violation]]]
 """Plays something and returns what was broken on the way, before anything could mend it."""

@@ -13,7 +13,7 @@ from kie_runway_sandbox import Fault
 pytestmark = pytest.mark.anyio
 
 HANG_S = 1.0  # this client gives up at once
-WITHIN_S = 90.0
+WITHIN_S = 300.0
 
 
 def answer_is_reset(stage: Stage) -> None:

@@ -3,7 +3,9 @@
 import os
 import re
 import select
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,7 +44,7 @@ class Standalone:
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """What really happened, whatever the answers said."""
-        answer = httpx.get(f"{self.url}/_sandbox/log", params={"event": event})
+        answer = httpx.get(f"{self.url}/_sandbox/log", params={"event": event}, timeout=WITHIN_S)
         entries: list[dict[str, Any]] = answer.raise_for_status().json()["entries"]
         return entries
 
@@ -54,7 +56,20 @@ class Standalone:
         return entries[0]
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        httpx.post(f"{self.url}/_sandbox/{path}", json=body).raise_for_status()
+        url = f"{self.url}/_sandbox/{path}"
+        httpx.post(url, json=body, timeout=WITHIN_S).raise_for_status()
+
+
+@contextmanager
+def reserved_port() -> Generator[int]:
+    """A port on which a server of ours can listen, and which nobody else is given meanwhile."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        if sys.platform != "linux":  # there, one who only holds a port keeps all others out
+            holder.close()
+        yield port
 
 
 @contextmanager

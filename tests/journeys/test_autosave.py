@@ -17,7 +17,9 @@ async def finished(agent: Agent, sandbox: Any) -> dict[str, Any]:
     """A task that ended well, as an agent is told."""
     task = await agent.call("generate_video", prompt="a boat")
     sandbox.finish(task["task_id"])
-    return await agent.call("get_task", task_id=task["task_id"])  # looks at once
+    while task["state"] != "success":
+        task = await agent.call("get_task", task_id=task["task_id"])  # looks, but not too often
+    return task
 
 
 async def file_of(agent: Agent) -> str:

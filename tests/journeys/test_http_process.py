@@ -22,7 +22,8 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Generator[HttpServer]:
 
 def initialize(server: HttpServer, **headers: str) -> int:
     """The status of a handshake sent with further headers."""
-    return httpx.post(server.url, json=HANDSHAKE, headers=ACCEPT | headers).status_code
+    headers = ACCEPT | headers
+    return httpx.post(server.url, json=HANDSHAKE, headers=headers, timeout=WITHIN_S).status_code
 
 
 def test_a_handshake_from_this_machine_is_answered(server: HttpServer) -> None:
@@ -43,7 +44,7 @@ def test_a_foreign_origin_is_forbidden(server: HttpServer, origin: str) -> None:
 
 
 def test_health_says_who_is_there(server: HttpServer) -> None:
-    answer = httpx.get(f"{server.base}/health")
+    answer = httpx.get(f"{server.base}/health", timeout=WITHIN_S)
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"

@@ -78,6 +78,13 @@ def end(kie: Standalone, task: dict[str, Any]) -> None:
         kie.finish(task["task_id"])
 
 
+def finished(agent: Inspector, task_id: str) -> dict[str, Any]:
+    """A task that has ended, once the server has looked; it does not look too often."""
+    while (task := agent.call("get_task", task_id=task_id))["state"] != "success":
+        pass
+    return task
+
+
 @contextmanager
 def target(transport: Literal["stdio", "http"], kie: Standalone) -> Generator[tuple[str, ...]]:
     """What the Inspector connects to."""
@@ -107,10 +114,10 @@ def test_the_journey(
         credits = agent.call("get_credits")
         made = agent.call("generate_video", prompt="a boat", request_id="boat")
         end(kie, made)
-        done = agent.call("get_task", task_id="boat")
+        done = finished(agent, "boat")
         longer = agent.call("extend_video", task_id="boat", prompt="it sails on")
         end(kie, longer)
-        extended = agent.call("get_task", task_id=longer["task_id"])
+        extended = finished(agent, longer["task_id"])
         painted = agent.call("aleph_generate", prompt="ink", video_url=done["video_url"])
         end(kie, painted)
         restyled = agent.call("aleph_get_task", task_id=painted["task_id"], wait_seconds=45)

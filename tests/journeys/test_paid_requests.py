@@ -13,29 +13,20 @@ from typing import cast
 
 import httpx
 import pytest
-from tests.journeys.processes import (
-    HttpServer,
-    RawHttp,
-    Standalone,
-    await_line,
-    http_server,
-    standalone_sandbox,
-)
+from tests.journeys.held import PATIENCE_S, HeldKie, held_kie
+from tests.journeys.processes import HttpServer, RawHttp, await_line, http_server
 from tests.wire import COMMAND, META, RAW_ERAS, WITHIN_S, RawEra, Wire
 
-from kie_runway.http_app import GRACE_S
-
-CLIENTS_PATIENCE_S = 2.0  # SDK clients close stdin, wait this long, and send SIGTERM
-ANSWER_S = 3.0
+GRACE_IS_OVER = r"(graceful shutdown exceeded)"
 FULL = Path("/dev/full")
 PROMPT = "a paper boat"
 PAID = {"prompt": PROMPT, "request_id": "boat"}
 
 
 @pytest.fixture(name="kie")
-def _kie() -> Generator[Standalone]:
-    with standalone_sandbox() as sandbox:
-        yield sandbox
+def _kie() -> Generator[HeldKie]:
+    with held_kie() as kie:
+        yield kie
 
 
 def close_stdin(wire: Wire) -> None:
@@ -53,7 +44,7 @@ def interrupt(wire: Wire) -> None:
 def end_as_clients_do(wire: Wire) -> None:
     wire.close_stdin()
     with pytest.raises(subprocess.TimeoutExpired):
-        wire.process.wait(CLIENTS_PATIENCE_S)
+        wire.process.wait(PATIENCE_S)
     wire.process.send_signal(signal.SIGTERM)
 
 
@@ -88,13 +79,12 @@ ENDINGS = (
 )
 
 
-def send_slowly(wire: Wire, kie: Standalone, answer_s: float) -> int:
+def send(wire: Wire, kie: HeldKie) -> int:
     """
-    Get a paid request under way: KIE has made the task and takes its time to say so.
+    Get a paid request under way: KIE has made the task and does not say so yet.
 
     Returns the number of the call that pays.
     """
-    kie.inject("slow_head", "runway/generate", seconds=answer_s)
     wire.open()
     paying = wire.ask_tool("generate_video", prompt=PROMPT, request_id="boat")
     kie.await_event("create")
@@ -106,7 +96,7 @@ def row(home: Path) -> tuple[str, str | None]:
     return cast("tuple[str, str | None]", query(home, "SELECT state, task_id FROM entries"))
 
 
-def the_one_paid(kie: Standalone) -> tuple[str, str]:
+def the_one_paid(kie: HeldKie) -> tuple[str, str]:
     """How the row of what KIE booked, and booked once, has to look."""
     (paid,) = kie.events("create")
     return "wait", paid["task_id"]
@@ -121,11 +111,12 @@ def query(home: Path, statement: str) -> object:
 @pytest.mark.parametrize("era", RAW_ERAS)
 @pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
 def test_a_paid_request_under_way_is_drained_and_recorded(
-    end: Callable[[Wire], None], era: RawEra, kie: Standalone, tmp_path: Path
+    end: Callable[[Wire], None], era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
     with Wire(era=era, env=kie.env) as wire:
-        send_slowly(wire, kie, ANSWER_S)
+        send(wire, kie)
         end(wire)
+        kie.answer_while_draining(wire.process)
         code = wire.end()
     recorded = row(tmp_path / "home")
     with Wire(era=era, env=kie.env) as wire:
@@ -167,14 +158,15 @@ def write_on(wire: Wire, paying: int) -> None:
 @pytest.mark.parametrize("era", RAW_ERAS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_nothing_that_arrives_after_a_signal_cuts_the_drain_short(
-    number: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+    number: signal.Signals, era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
     log = tmp_path / "stderr"
     with Wire(era=era, env=kie.env, stderr=log) as wire:
-        paying = send_slowly(wire, kie, ANSWER_S)
+        paying = send(wire, kie)
         wire.process.send_signal(number)
         assert wire.answer(paying)["error"]["message"] == "Connection closed"
         write_on(wire, paying)
+        kie.answer_while_draining(wire.process)
         code = wire.end()
 
     assert code == 0
@@ -185,18 +177,19 @@ def test_nothing_that_arrives_after_a_signal_cuts_the_drain_short(
 @pytest.mark.parametrize("era", RAW_ERAS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_arrives_with_a_signal_does_not_cut_the_drain_short_either(
-    number: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+    number: signal.Signals, era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
     """The agent got the same Ctrl-C; what it writes may come just before ours or just after."""
     log = tmp_path / "stderr"
     with Wire(era=era, env=kie.env, stderr=log) as wire:
-        paying = send_slowly(wire, kie, ANSWER_S)
+        paying = send(wire, kie)
         for _ in range(20):
             wire.ask("ping")
         wire.process.send_signal(number)
         for _ in range(20):
             wire.ask("ping")
         cancel(wire, paying)
+        kie.answer_while_draining(wire.process)
         code = wire.end()
 
     assert code == 0
@@ -205,10 +198,9 @@ def test_what_arrives_with_a_signal_does_not_cut_the_drain_short_either(
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full is Linux")
-def test_a_failure_of_the_sdk_does_not_cut_the_drain_short(kie: Standalone, tmp_path: Path) -> None:
+def test_a_failure_of_the_sdk_does_not_cut_the_drain_short(kie: HeldKie, tmp_path: Path) -> None:
     """Writing an answer fails, which takes everything down that the SDK runs."""
     call = {"name": "generate_video", "arguments": PAID, "_meta": META}
-    kie.inject("slow_head", "runway/generate", seconds=ANSWER_S)
     with (
         FULL.open("wb") as full,
         subprocess.Popen(
@@ -224,6 +216,7 @@ def test_a_failure_of_the_sdk_does_not_cut_the_drain_short(kie: Standalone, tmp_
         server.stdin.write(request(1, "tools/call", call))
         kie.await_event("create")
         server.stdin.write(request(2, "server/discover", {"_meta": META}))
+        kie.answer_while_draining(server)
         code = server.wait(WITHIN_S)
 
     assert code == 1
@@ -239,14 +232,15 @@ def request(number: int, method: str, params: Mapping[str, object]) -> bytes:
 @pytest.mark.parametrize("era", RAW_ERAS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_http_server_drains_too(
-    number: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+    number: signal.Signals, era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
-    kie.inject("slow_head", "runway/generate", seconds=GRACE_S + ANSWER_S)
     with http_server(env=kie.env) as server, RawHttp(server.url, era) as http:
         http.open()
         http.begin_tool("generate_video", PAID)
         kie.await_event("create")
         server.process.send_signal(number)
+        await_line(server.process.stderr, GRACE_IS_OVER)
+        kie.answer_while_draining(server.process)
         code = server.process.wait(WITHIN_S)
         assert server.process.stderr is not None
         log = server.process.stderr.read()
@@ -261,7 +255,7 @@ def await_refusal(server: HttpServer) -> None:
     deadline = time.monotonic() + WITHIN_S
     with suppress(httpx.TransportError):
         while time.monotonic() < deadline:
-            httpx.get(f"{server.base}/health")
+            httpx.get(f"{server.base}/health", timeout=WITHIN_S)
         pytest.fail(f"it still answers after {WITHIN_S:g} s")
 
 
@@ -276,9 +270,8 @@ def await_refusal(server: HttpServer) -> None:
     ],
 )
 def test_a_second_signal_does_not_cut_the_http_servers_drain_short(
-    first: signal.Signals, second: signal.Signals, era: RawEra, kie: Standalone, tmp_path: Path
+    first: signal.Signals, second: signal.Signals, era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
-    kie.inject("slow_head", "runway/generate", seconds=GRACE_S + ANSWER_S)
     with http_server(env=kie.env) as server, RawHttp(server.url, era) as http:
         http.open()
         http.begin_tool("generate_video", PAID)
@@ -286,8 +279,9 @@ def test_a_second_signal_does_not_cut_the_http_servers_drain_short(
         server.process.send_signal(first)
         await_refusal(server)
         server.process.send_signal(second)  # while connections have their grace
-        await_line(server.process.stderr, r"(graceful shutdown exceeded)")
+        await_line(server.process.stderr, GRACE_IS_OVER)
         server.process.send_signal(second)  # while the paid request is drained
+        kie.answer_while_draining(server.process)
         assert server.process.stderr is not None
         log = server.process.stderr.read()
         code = server.process.wait(WITHIN_S)
@@ -299,10 +293,10 @@ def test_a_second_signal_does_not_cut_the_http_servers_drain_short(
 
 @pytest.mark.parametrize("era", RAW_ERAS)
 def test_a_second_ctrl_c_ends_the_drain_and_loses_only_the_answer(
-    era: RawEra, kie: Standalone, tmp_path: Path
+    era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
     with Wire(era=era, env=kie.env) as wire:
-        send_slowly(wire, kie, 60)
+        send(wire, kie)
         interrupt(wire)
         await_stop(wire)
         interrupt(wire)
@@ -315,11 +309,11 @@ def test_a_second_ctrl_c_ends_the_drain_and_loses_only_the_answer(
 
 @pytest.mark.parametrize("era", RAW_ERAS)
 def test_a_killed_process_leaves_an_unknown_task_that_is_never_sent_again(
-    era: RawEra, kie: Standalone, tmp_path: Path
+    era: RawEra, kie: HeldKie, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     with Wire(era=era, env=kie.env) as wire:
-        send_slowly(wire, kie, 60)
+        send(wire, kie)
         wire.process.kill()
         wire.process.wait()
     killed = row(home)

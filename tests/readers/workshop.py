@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -19,8 +19,7 @@ import httpx
 from tests.bundle.desktop import UV_CACHE, package_index
 from tests.docs.commands import PROGRAM
 from tests.docs.pages import ROOT
-from tests.hosting import free_port
-from tests.journeys.processes import await_line
+from tests.journeys.processes import await_line, reserved_port
 from tests.wire import INITIALIZE, WITHIN_S
 
 from kie_runway.ledger.records import LOCAL_ACCOUNT, Entry
@@ -97,8 +96,7 @@ class Workshop:
             command += f" --port {DEFAULT_PORTS[shlex.split(command)[1]]}"
         for port in _PORT.findall(command):
             if port not in self._ports:
-                with closing(free_port()) as listener:
-                    self._ports[port] = str(listener.getsockname()[1])
+                self._ports[port] = str(self._servers.enter_context(reserved_port()))
         for port, free in self._ports.items():
             command = command.replace(port, free)
         return command

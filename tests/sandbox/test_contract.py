@@ -5,6 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import anyio
 import httpx
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from tests.sandbox.helpers import (
     STREAM_UPLOAD,
     TEXT,
     URL_UPLOAD,
+    WITHIN_S,
     Kie,
     client,
     receiving,
@@ -137,7 +139,8 @@ async def test_answers_and_callbacks_fit_the_document(position: dict[str, Any]) 
                 await stranger.http.post(BASE64_UPLOAD, json={}),
             ]
         deliveries = 12 if position.get("duplicate_callbacks") else 6
-        await sandbox.log.wait_for("callback", count=deliveries)
+        with anyio.fail_after(WITHIN_S):
+            await sandbox.log.wait_for("callback", count=deliveries)
 
     if position == {"aleph_error_code": ""}:
         # The document knows integers and null only; clients meet texts in sister APIs.

@@ -8,7 +8,17 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from tests.sandbox.helpers import BASE64_UPLOAD, CREDIT, GENERATE, KEY, RECORD, TEXT, Kie, started
+from tests.sandbox.helpers import (
+    BASE64_UPLOAD,
+    CREDIT,
+    GENERATE,
+    KEY,
+    RECORD,
+    TEXT,
+    WITHIN_S,
+    Kie,
+    started,
+)
 
 from kie_runway_sandbox import Fault, Sandbox, SandboxOptions
 from kie_runway_sandbox.faults import HANDLED_KINDS, FaultKind
@@ -30,7 +40,7 @@ async def raw_create(kie: Kie) -> tuple[bytes, Exception | None]:
     writer.write(head.encode() + body)
     received = b""
     try:
-        with anyio.fail_after(10):
+        with anyio.fail_after(WITHIN_S):
             while chunk := await reader.read(65_536):
                 received += chunk
     except OSError as error:
@@ -200,7 +210,7 @@ async def test_who_leaves_a_slow_answer_gets_none(
     async with started() as (sandbox, kie):
         sandbox.inject(Fault(kind, seconds=60, processed=processed))
         with pytest.raises(httpx.ReadTimeout):
-            await kie.http.post(GENERATE, json=TEXT, timeout=0.2)
+            await kie.http.post(GENERATE, json=TEXT, timeout=httpx.Timeout(WITHIN_S, read=0.2))
         await kie.credits()
 
     answers = [entry.details["answer"] for entry in sandbox.log.select("create")]

@@ -16,6 +16,7 @@ from tests.sandbox.helpers import (
     FROZEN_AT,
     KEY,
     PNG,
+    WITHIN_S,
     Kie,
     draw,
     started,
@@ -120,7 +121,7 @@ async def test_eager_clips_are_begun_when_generating_begins() -> None:
         sandbox.advance(9)
         before = list(recorder.specs)
         sandbox.advance(1)
-        drawn = await anyio.to_thread.run_sync(recorder.begun.wait, 10)
+        drawn = await anyio.to_thread.run_sync(recorder.begun.wait, WITHIN_S)
 
     assert (before, drawn) == ([], True)
     assert recorder.threads == {"sandbox-clips_0"}

@@ -15,6 +15,7 @@ from tests.sandbox.helpers import (
     GENERATE,
     KEY,
     TEXT,
+    WITHIN_S,
     client,
     draw,
     receiving,
@@ -35,17 +36,17 @@ async def test_a_data_directory_keeps_everything_and_urls_stay_good(tmp_path: Pa
         upload_url = (await kie.post(BASE64_UPLOAD, upload))["data"]["downloadUrl"]
         sandbox.advance(5)
         log = list(sandbox.log.entries)
-        port = urlsplit(video_url).port or 0
+    video, upload_path = urlsplit(video_url).path, urlsplit(str(upload_url)).path
 
     options = SandboxOptions(frozen_at=FROZEN_AT, data_dir=tmp_path)
     with Sandbox(options, renderer=draw) as again:
         assert again.log.entries == log
         assert again.task(finished).lookups == 1
-        async with serve(again, port=port) as running, client(running.url) as kie:
+        async with serve(again) as running, client(running.url) as kie:
             assert await kie.credits() == 976.0
             assert (await kie.record(pending))["state"] == "queueing"
-            assert (await kie.http.get(video_url)).text.startswith("generate")
-            assert (await kie.http.get(upload_url)).content == b"Hello"
+            assert (await kie.http.get(video)).text.startswith("generate")
+            assert (await kie.http.get(upload_path)).content == b"Hello"
             again.advance(55)
             assert (await kie.record(pending))["state"] == "success"
 
@@ -77,7 +78,7 @@ async def test_a_task_that_ended_while_the_sandbox_was_away_calls_back(tmp_path:
         async with started(data_dir=tmp_path, frozen_at=None, speed=0.001) as (_, kie):
             await kie.create(callBackUrl=receiver.url)
         async with started(data_dir=tmp_path, frozen_at=None, speed=1e6) as (sandbox, kie):
-            with anyio.fail_after(10):
+            with anyio.fail_after(WITHIN_S):
                 await sandbox.log.wait_for("callback")
 
     assert receiver.received[0][1]["code"] == 200
@@ -97,11 +98,15 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().split()[-1]
         headers = {"Authorization": f"Bearer {KEY}"}
-        with httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
-            answers = [http.post(GENERATE, json=TEXT).json() for _ in range(5)]
-        process.kill()
+        try:
+            url = process.stdout.readline().split()[-1]
+            with httpx.Client(
+                base_url=url, headers=headers, trust_env=False, timeout=WITHIN_S
+            ) as http:
+                answers = [http.post(GENERATE, json=TEXT).json() for _ in range(5)]
+        finally:
+            process.kill()
 
     ids = [answer["data"]["taskId"] for answer in answers]
     with Sandbox(SandboxOptions(data_dir=tmp_path)) as sandbox:

@@ -15,6 +15,7 @@ from tests.sandbox.helpers import (
     BASE64_UPLOAD,
     RECORD,
     TEXT,
+    WITHIN_S,
     Kie,
     started,
 )
@@ -171,7 +172,7 @@ async def test_by_hand_only_finish_and_fail_move_a_task() -> None:
 async def test_the_wall_clock_ends_a_task_that_nobody_asks_about() -> None:
     async with started(frozen_at=None, speed=1000.0) as (sandbox, kie):
         task_id = await kie.create()
-        with anyio.fail_after(10):
+        with anyio.fail_after(WITHIN_S):
             entry = await sandbox.log.wait_for("finished", task_id)
 
         assert entry.details["state"] == "success"

@@ -22,7 +22,7 @@ from kie_runway.opening import open_app
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Sandbox
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 DAY = timedelta(days=1)
 
 

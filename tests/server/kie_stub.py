@@ -108,7 +108,7 @@ def client(
     key: str | None = KEY,
     handler: Handler | AsyncHandler | None = None,
     waits: Waits | None = None,
-    deadline_s: float = 10.0,
+    deadline_s: float = 60.0,
 ) -> KieClient:
     """A client that never really waits before a retry."""
     return KieClient(

@@ -16,7 +16,7 @@ def free() -> Rate:
 
 
 async def take(agenda: Agenda, count: int) -> list[int]:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         return [await agenda.take() for _ in range(count)]
 
 
@@ -42,9 +42,9 @@ async def test_the_urgent_comes_before_whatever_waits_for_the_rate() -> None:
 async def test_a_key_has_one_place_and_the_last_one_counts() -> None:
     agenda = Agenda(free())
     now = asyncio.get_running_loop().time()
-    agenda.put(1, now - 1, urgent=False)
+    agenda.put(1, now - 1, urgent=True)
     agenda.put(2, now - 1, urgent=False)
-    agenda.put(1, now + 0.01, urgent=True)
+    agenda.put(1, now + 0.01, urgent=False)
 
     assert await take(agenda, 2) == [2, 1]
     agenda.put(1, now - 1, urgent=False)

@@ -25,7 +25,7 @@ from kie_runway.models import TaskKind, TaskState
 from kie_runway.saving import MAY_COME_BACK
 from kie_runway_sandbox import Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 
 @pytest.fixture(name="bench")

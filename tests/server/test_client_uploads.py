@@ -16,7 +16,7 @@ from kie_runway.client import KieClient
 from kie_runway.errors import BadInputError, KieError, RefusedError, UnavailableError, WrongKeyError
 from kie_runway.wire import Uploaded
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 URL = "https://tempfile.example/kieai/1/p/a.png"
 # As recorded (contract §9).

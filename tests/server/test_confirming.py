@@ -32,9 +32,9 @@ from kie_runway_sandbox import Fault, Sandbox
 from kie_runway_sandbox.faults import Endpoint
 from kie_runway_sandbox.tasks import Task
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
-WITHIN_S = 30
+WITHIN_S = 60
 PATIENT = Pace()  # looks at nothing by itself within two minutes
 STUBBORN = Pace(scale=10.0)  # and takes up no callback a second time
 BOAT = GenerateRequest(prompt="a boat", aspect_ratio="16:9")
@@ -525,7 +525,7 @@ async def never(_: float) -> None:
 async def test_a_task_found_by_its_id_is_that_of_the_request_whose_answer_was_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with bench(monkeypatch, callback_url=None) as it:
+    async with bench(monkeypatch, STUBBORN, callback_url=None) as it:
         lost = await it.lose(BOAT, "one")
         await it.lose(RIVER, "two")
         task = it.sandbox.tasks[0]
@@ -544,6 +544,8 @@ async def test_an_older_task_with_the_same_words_is_not_that_of_a_lost_request(
         async with open_app(elsewhere, PATIENT) as other:
             old = (await other.submitter.start(other.account, BOAT, None)).entry
         it.sandbox.finish(old.task_id or "")
+        now = it.app.clock.now()
+        monkeypatch.setattr(it.app.clock, "now", lambda: now)
         lost = await it.lose(BOAT, "one")
         found = await it.app.finder.find(it.app.account, old.task_id or "", TaskKind.GENERATE)
 

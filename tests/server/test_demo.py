@@ -11,6 +11,7 @@ import anyio
 import pytest
 from tests.terminals import on_terminal
 
+WITHIN_S = 300.0
 SEQUENCES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 pytestmark = pytest.mark.anyio
 
@@ -23,8 +24,13 @@ async def run_demo(home: Path, *arguments: str, **variables: str) -> tuple[int |
         stderr=PIPE,
         env=environment,
     )
-    with anyio.fail_after(90):
-        out, _ = await process.communicate()
+    try:
+        with anyio.fail_after(WITHIN_S):
+            out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
     return process.returncode, out.decode()
 
 

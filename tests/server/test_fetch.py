@@ -15,9 +15,9 @@ from kie_runway import fetch
 from kie_runway.errors import DownloadError, DownloadStatusError, UnsafeUrlError
 from kie_runway.fetch import CHUNK_BYTES, Fetcher
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 AGENT = "agent/1.0"
 
 

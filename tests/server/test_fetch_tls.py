@@ -16,7 +16,7 @@ from tests.sockets import http
 from kie_runway.errors import DownloadError
 from kie_runway.fetch import Fetcher
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 NAME = "videos.example"
 

@@ -20,7 +20,7 @@ from kie_runway.webhooks import HOOKS_PATH, TOKEN_LIVES, Webhooks, new_token
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 @pytest.fixture(name="hooks")

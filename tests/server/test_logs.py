@@ -12,11 +12,15 @@ from pathlib import Path
 
 from tests.wire import WITHIN_S, Wire
 
+from kie_runway.logs import CLOSE_S
+
 LINES = 200
 # Serves as always, but writes many kilobytes about each message, where the event loop runs.
 CHATTY = f"""
-import logging
-import kie_runway.cli, kie_runway.stdio
+import logging, sys
+import kie_runway.cli, kie_runway.logs, kie_runway.stdio
+
+kie_runway.logs.CLOSE_S = float(sys.argv.pop())
 
 read = kie_runway.stdio.read_message
 
@@ -29,11 +33,12 @@ kie_runway.stdio.read_message = chatty
 kie_runway.cli.main()
 """
 MANY = """
-import logging
-from kie_runway.logs import configure_logging
+import logging, sys
+from kie_runway import logs
 from kie_runway.redaction import Redactor
 
-configure_logging("INFO", Redactor([]))
+logs.CLOSE_S = float(sys.argv[1])
+logs.configure_logging("INFO", Redactor([]))
 for number in range(900):
     logging.getLogger("many").info("line", extra={"number": number})
 """
@@ -54,8 +59,9 @@ def unread_pipe(path: Path) -> Generator[int]:
         os.close(reader)
 
 
-def chatter(stderr: Path) -> Wire:
-    return Wire((sys.executable, "-c", CHATTY), env={"KIE_LOG_LEVEL": "DEBUG"}, stderr=stderr)
+def chatter(stderr: Path, close_s: float) -> Wire:
+    command = (sys.executable, "-c", CHATTY, f"{close_s}")
+    return Wire(command, env={"KIE_LOG_LEVEL": "DEBUG"}, stderr=stderr)
 
 
 def read_all(fd: int) -> bytes:
@@ -63,7 +69,7 @@ def read_all(fd: int) -> bytes:
 
 
 def test_a_stderr_that_nobody_reads_keeps_no_answer_and_no_signal_waiting(tmp_path: Path) -> None:
-    with unread_pipe(tmp_path / "stderr"), chatter(tmp_path / "stderr") as wire:
+    with unread_pipe(tmp_path / "stderr"), chatter(tmp_path / "stderr", CLOSE_S) as wire:
         wire.open()
         for _ in range(MESSAGES):
             wire.call("ping")
@@ -79,7 +85,7 @@ def test_who_reads_late_is_told_how_many_lines_are_missing(tmp_path: Path) -> No
     with (
         unread_pipe(tmp_path / "stderr") as reader,
         ThreadPoolExecutor(1) as threads,
-        chatter(tmp_path / "stderr") as wire,
+        chatter(tmp_path / "stderr", WITHIN_S) as wire,
     ):
         wire.open()
         for _ in range(MESSAGES):
@@ -97,9 +103,8 @@ def test_who_reads_late_is_told_how_many_lines_are_missing(tmp_path: Path) -> No
 
 
 def test_what_was_logged_before_the_end_is_there_in_order() -> None:
-    done = subprocess.run(
-        (sys.executable, "-c", MANY), capture_output=True, timeout=WITHIN_S, check=True
-    )
+    command = (sys.executable, "-c", MANY, f"{WITHIN_S}")
+    done = subprocess.run(command, capture_output=True, timeout=WITHIN_S, check=True)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
 
     assert [line["number"] for line in lines] == list(range(900))

@@ -13,7 +13,7 @@ from kie_runway.models import TaskKind
 from kie_runway.rate import RECOVERY, Rate
 from kie_runway_sandbox import Fault, Sandbox
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 PER_S = 20.0
 

@@ -20,9 +20,9 @@ from kie_runway.errors import DownloadStatusError, UnsafeUrlError
 from kie_runway.folder import PART_LIFETIME_S
 from kie_runway.media import VideoStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 LEFTOVER = "clip.0123abcd.mp4.part"
 

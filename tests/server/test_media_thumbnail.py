@@ -17,11 +17,12 @@ from kie_runway import media
 from kie_runway.fetch import Fetcher
 from kie_runway.media import THUMBNAIL_MAX_BYTES, Thumbnail, thumbnail
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 
 @pytest.fixture
-async def host() -> AsyncGenerator[FileHost]:
+async def host(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[FileHost]:
+    monkeypatch.setattr(media, "THUMBNAIL_TIMEOUT_S", 60.0)
     async with open_file_host() as host:
         yield host
 

@@ -63,7 +63,7 @@ def test_half_an_mp4_and_other_files_are_not(fd: int, data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_bytes_end_in_an_answer(fd: int, data: bytes) -> None:
     is_whole(fd, START + data)
     assert is_whole(fd, data) <= looks_like_mp4(data)
@@ -121,7 +121,6 @@ def test_tables_larger_than_any_honest_ones_are_refused(parts: int) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_counting_any_bytes_ends(data: bytes) -> None:
     try:
         assert promised(data) >= 0

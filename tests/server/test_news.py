@@ -23,9 +23,9 @@ from kie_runway.pace import Pace
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
-WITHIN_S = 30
+WITHIN_S = 60
 NEVER_LOOKS = Pace(scale=1000.0)
 FAILED = ErrorInfo(code="x", reason="X.", retry="ask_user", charged="unknown")
 

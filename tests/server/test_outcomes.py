@@ -55,8 +55,10 @@ async def sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Se
         return await transition(change)
 
     monkeypatch.setattr(ledger, "transition", refuse)
-    yield one
-    await ledger.aclose()
+    try:
+        yield one
+    finally:
+        await ledger.aclose()
 
 
 async def test_a_closing_server_asks_a_ledger_for_most_of_a_minute(

@@ -24,7 +24,7 @@ from kie_runway.opening import open_app
 from kie_runway.rescue import KEPT, Rescue
 from kie_runway_sandbox import Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 
 def files(directory: Path) -> list[Path]:

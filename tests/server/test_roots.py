@@ -273,11 +273,11 @@ def test_without_directory_descriptors_links_are_not_followed_either(
 
 def test_refusals_leave_no_descriptor_open(root: Path) -> None:
     os.mkfifo(root / "fifo")
-    before = os.listdir("/proc/self/fd")
+    before = set(os.listdir("/proc/self/fd"))
     for name in ("a", "fifo", "no-such", "a/no-such", "a/file.png/x"):
         refusal(root / name, root)
 
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize(

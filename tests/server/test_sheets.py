@@ -30,8 +30,13 @@ from kie_runway.sheets import Sheets
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 30
+WITHIN_S = 60
 VIDEO = cache(clip)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheets, "DRAWING_TIMEOUT_S", 2.0 * WITHIN_S)
 
 
 @pytest.fixture

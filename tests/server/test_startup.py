@@ -70,7 +70,7 @@ def test_the_first_answers_need_the_sdk_pydantic_and_our_own_modules(
     with Wire((sys.executable, "-X", "importtime", "-c", SERVE), era=era, stderr=log) as wire:
         wire.open()
         tools = wire.call("tools/list")["tools"]
-    modules = imported(log.read_text(encoding="utf-8"))
+        modules = imported(log.read_text(encoding="utf-8"))
 
     assert tools
     assert modules > {"mcp.server", "kie_runway.server"}
@@ -96,7 +96,7 @@ def test_a_port_for_callbacks_is_opened_after_the_first_answer(tmp_path: Path) -
     with Wire((*command, "--callbacks-port", "0"), stderr=log) as wire:
         wire.open()
         tools = wire.call("tools/list")["tools"]
-    modules = imported(log.read_text(encoding="utf-8"))
+        modules = imported(log.read_text(encoding="utf-8"))
 
     assert tools
     assert not modules & (NEEDED_LATER - {"kie_runway.commands"})

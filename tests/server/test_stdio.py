@@ -17,6 +17,7 @@ from kie_runway.lines import is_answer, read_message
 pytestmark = pytest.mark.anyio
 
 SERVE = (sys.executable, "-m", "kie_runway")
+WITHIN_S = 60
 GREETING: dict[str, object] = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -39,7 +40,7 @@ def listing(number: int) -> dict[str, object]:
 
 async def test_what_was_asked_before_stdin_ended_is_answered() -> None:
     process = await asyncio.create_subprocess_exec(*SERVE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         out, _ = await process.communicate(
             lines(GREETING, {"jsonrpc": "2.0", "method": "notifications/initialized"}, listing(2))
         )
@@ -58,7 +59,7 @@ async def test_a_client_that_gave_up_probing_while_the_process_started_can_shake
     }
     initialized: dict[str, object] = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     process = await asyncio.create_subprocess_exec(*SERVE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         out, _ = await process.communicate(lines(probe, GREETING, initialized, listing(2)))
 
     answers = {json.loads(line)["id"]: json.loads(line) for line in out.splitlines()}
@@ -71,7 +72,7 @@ async def test_a_number_of_thousands_of_digits_is_refused_and_does_not_end_it() 
     """No JSON reader of ours takes more than 4,300 digits."""
     number = b'{"jsonrpc":"2.0","id":2,"method":"ping","params":{"n":%b}}\n' % (b"9" * 5000)
     process = await asyncio.create_subprocess_exec(*SERVE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         out, _ = await process.communicate(lines(GREETING) + number + lines(listing(3)))
 
     answers = {json.loads(line)["id"]: json.loads(line) for line in out.splitlines()}
@@ -82,7 +83,7 @@ async def test_a_number_of_thousands_of_digits_is_refused_and_does_not_end_it() 
 
 async def test_without_any_stdin_it_ends_at_once() -> None:
     process = await asyncio.create_subprocess_exec(*SERVE, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         out, _ = await process.communicate()
 
     assert (out, process.returncode) == (b"", 0)
@@ -95,7 +96,7 @@ async def test_a_client_that_left_without_reading_cannot_hold_it_up() -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdin.write(lines(GREETING, *(listing(number) for number in range(2, 400))))
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         await process.stdout.readuntil(b"\n")
         process.stdin.close()  # some megabytes of answers lie before a pipe that nobody empties
         await process.stderr.read()  # ends with the process
@@ -111,7 +112,7 @@ async def test_a_signal_ends_it_at_once(number: signal.Signals) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(lines(GREETING))
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         await process.stdout.readuntil(b"\n")
         process.send_signal(number)
         await process.communicate()
@@ -129,7 +130,7 @@ async def test_a_signal_ends_it_even_if_nobody_reads_what_it_refuses(
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdin.write(lines(GREETING) + b"no json\n" * 20_000)
-    with anyio.fail_after(30):
+    with anyio.fail_after(WITHIN_S):
         await process.stdout.readuntil(b"\n")
         process.send_signal(number)
         assert await process.stderr.read() == b""  # ends with the process

@@ -18,7 +18,7 @@ from kie_runway.models import TaskState
 from kie_runway.submit import LIMIT
 from kie_runway_sandbox import Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 
 async def test_the_intent_is_durable_before_the_first_byte_leaves(
@@ -118,7 +118,7 @@ async def test_a_server_that_ends_sends_nothing_more(
             return await method(*args, **options)
 
         monkeypatch.setattr(place, name, end_meanwhile)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             entry = await desk.start()
             await asyncio.gather(*ending)
 
@@ -220,7 +220,7 @@ async def test_a_repeat_that_comes_as_the_sending_ends_is_given_the_task(
 
         monkeypatch.setattr(desk.client, "create", slowly)
         monkeypatch.setattr(desk.ledger, "open_intent", read_before_the_end)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             starting.append(asyncio.create_task(desk.start(request_id="one")))
             await sent.wait()
             repeat = await desk.start(request_id="one")

@@ -12,7 +12,7 @@ from kie_runway.errors import NoKeyError, OverBudgetError
 from kie_runway.ledger.records import LOCAL_ACCOUNT
 from kie_runway.models import TaskState
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 
 async def test_of_requests_that_are_queued_together_those_that_fit_are_sent(

@@ -17,7 +17,7 @@ from kie_runway.models import PROBABLY_NOT_CREATED, TaskState
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 SECOND = timedelta(seconds=1)
 

@@ -25,7 +25,7 @@ from kie_runway.models import ErrorInfo, TaskState
 from kie_runway.remedies import remedy
 from kie_runway_sandbox import Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 
 def fail_at_first(patch: pytest.MonkeyPatch, ledger: Ledger, name: str) -> None:
@@ -120,7 +120,7 @@ async def test_a_ledger_that_fails_after_sending_never_says_that_nothing_was_sen
         monkeypatch.setattr(submit, "ANSWER_WITHIN_S", 0.0)
         with pytest.raises(OutcomeUnknownError) as failure:
             await desk.start(request_id="one")
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await sandbox.log.wait_for("create")
 
     assert creates(sandbox) == 1
@@ -254,7 +254,7 @@ async def test_a_call_cancelled_at_once_still_has_its_row_sent(tmp_path: Path) -
         starting = asyncio.create_task(desk.start(request_id="one"))
         await asyncio.sleep(0)
         starting.cancel()
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await sandbox.log.wait_for("create")
 
     assert creates(sandbox) == 1

@@ -13,7 +13,7 @@ from kie_runway.ledger.records import LOCAL_ACCOUNT, Opened
 from kie_runway.models import GenerateRequest, TaskState
 from kie_runway_sandbox import Fault, Sandbox
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 CAT, DOG = {"image_url": "sha256:cat"}, {"image_url": "sha256:dog"}
 

@@ -20,8 +20,9 @@ from kie_runway.settings import Settings
 from kie_runway_sandbox import Fault, Sandbox
 from kie_runway_sandbox.faults import FaultKind
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
+WITHIN_S = 60
 PATIENT = Pace(scale=1000.0)  # never looks by itself while a test runs
 
 
@@ -44,7 +45,7 @@ class Bench:
 @asynccontextmanager
 async def bench(pace: Pace = QUICK) -> AsyncGenerator[Bench]:
     async with serve_sandbox() as (sandbox, settings), open_app(settings, pace) as app:
-        with anyio.fail_after(30):
+        with anyio.fail_after(WITHIN_S):
             yield Bench(app, sandbox, settings)
 
 
@@ -126,7 +127,7 @@ async def test_a_wrong_key_ends_the_wait_but_not_the_task() -> None:
 async def test_success_without_a_video_is_not_success_at_first_and_a_failure_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kie_runway.tracker.EMPTY_SUCCESS_GRACE_S", 20.0)  # long before stuck
+    monkeypatch.setattr("kie_runway.tracker.EMPTY_SUCCESS_GRACE_S", 20.0)
     async with bench(Pace(scale=0.01)) as it:
         entry = await it.start()
         it.sandbox.finish(entry.task_id or "")
@@ -219,7 +220,6 @@ async def test_waiting_for_an_unknown_outcome_does_not_hold_the_agent_up() -> No
     async with bench() as it:
         it.sandbox.inject(Fault("lost_answer", "runway/generate"))
         entry = await it.start()
-        with anyio.fail_after(10):
-            sight = await it.app.tracker.wait(entry, 45)
+        sight = await it.app.tracker.wait(entry, 10 * WITHIN_S)
 
     assert sight.entry.state is TaskState.UNKNOWN

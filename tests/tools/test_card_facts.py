@@ -47,7 +47,7 @@ async def start(agent: Agent, **arguments: Any) -> CallToolResult:
 
 
 async def look(
-    agent: Agent, any_id: str, *, by_card: bool = False, wait_seconds: int = 20
+    agent: Agent, any_id: str, *, by_card: bool = False, wait_seconds: int = 30
 ) -> CallToolResult:
     arguments = {"task_id": any_id, "wait_seconds": wait_seconds}
     return await agent.client.call_tool("get_task", arguments, meta=BY_CARD if by_card else None)
@@ -209,7 +209,7 @@ async def test_restyled_and_extended_videos_can_be_made_again_as_they_were(era: 
             sandbox.finish(task["task_id"])
         extended = await look(agent, "two")
         restyled = await agent.client.call_tool(
-            "aleph_get_task", {"task_id": painted["task_id"], "wait_seconds": 20}
+            "aleph_get_task", {"task_id": painted["task_id"], "wait_seconds": 30}
         )
 
     assert facts(extended)["again"] == {

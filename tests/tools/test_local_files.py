@@ -54,7 +54,7 @@ def uploads(sandbox: Sandbox) -> int:
 
 
 async def fetch(url: str) -> httpx.Response:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         return await http.get(url)
 
 
@@ -319,10 +319,11 @@ async def test_a_row_that_was_never_sent_is_sent_by_the_repeat_from_a_living_add
 ) -> None:
     call = {"prompt": "a", "request_id": "one", "image_url": (root / "cat.png").as_uri()}
     async with serve_sandbox() as (sandbox, settings):
-        sandbox.inject(Fault("refuse", "runway/generate", status=429, code=429))
+        headers = {"Retry-After": "600"}  # it is sent no second time before the end
+        sandbox.inject(Fault("refuse", "runway/generate", status=429, code=429, headers=headers))
         async with connect(allowing(settings, root), era) as agent, anyio.create_task_group() as it:
             it.start_soon(partial(agent.call, "generate_video", **call))
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 await sandbox.log.wait_for("fault")
             it.cancel_scope.cancel()
         age_uploads(settings)

@@ -24,7 +24,7 @@ from kie_runway_tools.feed import Feed
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 30
+WITHIN_S = 60
 NO_SUCH_TASK = "No task here has this id; kie://tasks names the latest."
 NO_SUCH_RESOURCE = "Unknown resource; resources/list and resources/templates/list name them."
 

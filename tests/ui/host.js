@@ -30,9 +30,10 @@ class Host {
   said = [];
   /** @type {{ tool: string, trouble: Trouble }[]} */
   troubles = [];
-  /** How many calls of the card are under way, and how many were at most. */
+  /** How many calls of the card are under way, how many were at most, and how many hang. */
   calling = 0;
   most = 0;
+  hanging = 0;
   /** Whether the card gets no `_meta` of results. */
   older = false;
   /** Whether the server gets no `_meta` of the card's calls. */
@@ -120,17 +121,25 @@ class Host {
   /** @param {Record<string, unknown>} args */
   async input(args) {
     await this.bridge?.sendToolInput({ arguments: args });
+    await this.taken();
   }
 
   /** @param {CallToolResult} result */
   async result(result) {
     await this.bridge?.sendToolResult(this.#passed(result));
+    await this.taken();
   }
 
   /** @param {Context} change */
   async change(change) {
     if (change.theme) this.dress(change.theme);
     await this.bridge?.sendHostContextChange(change);
+    await this.taken();
+  }
+
+  /** Waits until the card has taken what it was sent: it takes one message after the other. */
+  async taken() {
+    await this.bridge?.request({ method: "ping" });
   }
 
   async teardown() {
@@ -193,7 +202,10 @@ class Host {
         const request = { method: /** @type {const} */ ("tools/call"), params: sent };
         const result = await client.request(request, { signal: extra.mcpReq.signal });
         if (trouble === "lose") throw new Error("Request timed out");
-        if (trouble === "hang") await new Promise(() => {});
+        if (trouble === "hang") {
+          this.hanging += 1;
+          await new Promise(() => {});
+        }
         return this.#passed(result);
       } finally {
         this.calling -= 1;

@@ -142,6 +142,7 @@ async def test_a_start_under_way_cannot_be_started_twice(chat: Chat) -> None:
     await expect(button).to_be_disabled()
     await button.dispatch_event("click")
     await form.get_by_role("textbox", name="Prompt").press("Control+Enter")
+    await chat.page.wait_for_function("host.hanging > 0")
 
     assert len(await chat.calls("extend_video")) == 1
     assert paid_kinds(chat) == {"generate": 1, "extend": 1}
@@ -188,7 +189,7 @@ async def test_the_model_is_told_of_what_the_user_started(chat: Chat) -> None:
     await chat.show_finished()
     await start(await ask(chat, "Extend"))
     await expect(chat.button("Back")).to_be_visible()
-    await chat.page.wait_for_function("host.said.some(it => it.kind === 'model-context')")
+    await chat.has_said("model-context")
 
     told = str(await chat.said("model-context"))
     assert chat.sandbox.tasks[-1].task_id in told

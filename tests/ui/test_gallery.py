@@ -12,7 +12,7 @@ async def test_the_gallery_shows_tasks_newest_first(chat: Chat) -> None:
     first = await chat.make(prompt="A red balloon")
     await chat.make(prompt="A green kite")
     chat.sandbox.finish(first)
-    await chat.call("get_task", task_id=first, wait_seconds=20)
+    await chat.call("get_task", task_id=first, wait_seconds=45)
     await chat.show("list_tasks")
 
     await chat.is_view("gallery")

@@ -47,7 +47,7 @@ async def test_no_other_host_can_be_reached_from_the_card(chat: Chat) -> None:
     assert not any((tried["fetched"], tried["shown"], tried["run"]))
     assert sorted(tried["blocked"]) == ["connect-src", "img-src", "script-src-elem"]
     assert not reached
-    chat.expect_noise("Content Security Policy")
+    await chat.expect_noise("Content Security Policy")
 
 
 async def test_the_csp_names_the_videos_host_and_no_connection(chat: Chat) -> None:

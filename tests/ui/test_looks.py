@@ -70,7 +70,7 @@ async def gallery(chat: Chat) -> None:
     done = await chat.make(prompt="A red balloon over a very long row of houses by the sea " * 9)
     await chat.make(prompt="Donaudampfschifffahrtsgesellschaftskapitän" * 3)
     chat.sandbox.finish(done)
-    await chat.call("get_task", task_id=done, wait_seconds=20)
+    await chat.call("get_task", task_id=done, wait_seconds=45)
     await chat.show("list_tasks")
     await chat.is_view("gallery")
 

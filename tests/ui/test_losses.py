@@ -152,7 +152,7 @@ async def test_an_empty_answer_is_a_lost_one(chat: Chat) -> None:
     await expect(form).to_contain_text("may have been started")
     await expect(prompt_of(form)).not_to_be_editable()
     await expect(form.get_by_role("button", name=START)).to_be_enabled()
-    chat.expect_noise("handler replaced")
+    await chat.expect_noise("handler replaced")
 
 
 async def test_the_model_is_told_once_of_a_lost_start(chat: Chat) -> None:
@@ -163,6 +163,7 @@ async def test_the_model_is_told_once_of_a_lost_start(chat: Chat) -> None:
     await expect(form.get_by_role("button", name=START)).to_be_enabled()
     await expect(form).to_contain_text("may have been started")
 
+    await chat.has_said("model-context")
     (told,) = await chat.said("model-context")
     (block,) = told["content"]
     assert "extend_video" in block["text"]

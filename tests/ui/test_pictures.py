@@ -80,7 +80,7 @@ async def gallery(chat: Chat) -> None:
     for prompt in REEL:
         task_id = await chat.make(prompt=prompt)
         chat.sandbox.finish(task_id)
-        await chat.call("get_task", task_id=task_id, wait_seconds=20)
+        await chat.call("get_task", task_id=task_id, wait_seconds=45)
         chat.pass_time(hours=5)
     task_id = await chat.make(prompt=PROMPT)
     chat.pass_time(seconds=GENERATING_AT_S + 1)

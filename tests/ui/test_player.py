@@ -26,13 +26,14 @@ async def test_the_video_plays(chat: Chat) -> None:
 
 async def test_a_video_that_is_gone_leaves_its_poster_and_a_link(chat: Chat) -> None:
     task_id = await chat.show_task()
-    chat.sandbox.finish(task_id)
     gone = f"**/media/{task_id}/video.mp4"
     await chat.page.route(gone, lambda route: route.abort())
+    chat.sandbox.finish(task_id)
     await chat.is_state("success")
 
     await chat.button("Open video").click()
-    chat.expect_noise("ERR_FAILED")
+    await chat.expect_noise("ERR_FAILED")
+    await chat.has_said("open-link")
 
     (opened,) = await chat.said("open-link")
     assert opened["url"].endswith(f"/media/{task_id}/video.mp4")

@@ -27,7 +27,7 @@ from kie_runway.doctor.kie import (
 )
 from kie_runway.settings import Settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 OFF, OK, WARNING, FAILED = State.OFF, State.OK, State.WARNING, State.FAILED
 

@@ -11,6 +11,11 @@ from kie_runway.ledger.base import Ledger
 from kie_runway.ledger.sqlite import SqliteLedger
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(unhurried: None) -> None:
+    """Whoever finds the file locked waits for as long as it takes."""
+
+
 @pytest.fixture(params=["sqlite"])
 def open_ledger(tmp_path: Path) -> OpenLedger:
     """Opens the same store each time, as another process would."""

@@ -336,7 +336,10 @@ async def test_looking_ahead_tells_what_would_happen_and_changes_nothing(
     assert [word.supersedes for word in tale] == [*[False] * 5, True, False]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=40,
+)
 @given(
     cap=st.integers(0, 120).map(lambda halves: halves / 2),
     steps=st.lists(

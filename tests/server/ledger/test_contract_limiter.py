@@ -86,7 +86,10 @@ async def test_a_row_that_is_being_sent_gives_no_second_turn(open_ledger: OpenLe
         assert await turn(ledger, 1000, 0) == Turn()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=40,
+)
 @given(
     steps=st.lists(
         st.tuples(

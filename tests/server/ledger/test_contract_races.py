@@ -167,7 +167,7 @@ async def test_a_cancelled_caller_does_not_undo_or_hide_a_change(open_ledger: Op
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened(ledger, intent())
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await announced.wait()
 
         assert await ledger.find("local", "r-1") is not None

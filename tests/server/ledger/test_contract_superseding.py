@@ -270,7 +270,10 @@ async def test_accounts_do_not_supersede_each_other(open_ledger: OpenLedger) -> 
     assert left == old
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=30,
+)
 @given(
     calls=st.lists(
         st.tuples(

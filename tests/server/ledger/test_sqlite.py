@@ -170,6 +170,7 @@ async def test_who_only_reads_does_not_wait_for_another_process_that_writes(
     with closing(sqlite3.connect(path, isolation_level=None)) as other, anyio.fail_after(30):
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(opened(ledger, intent("r-2", prompt="a river")))
+        await asyncio.sleep(0)  # it waits for the file from here on
         rows = await ledger.list("local", limit=10)
         had_written = writing.done()
         other.execute("ROLLBACK")
