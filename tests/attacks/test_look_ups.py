@@ -146,9 +146,9 @@ async def test_a_broken_answer_says_nothing_about_the_task(
     start, look, arguments = LOOK_UPS[endpoint]
     fault = Fault(kind, endpoint, times=None, seconds=60)
     fault = replace(fault, size_bytes=20_000_000) if kind == "gzip_bomb" else fault
+    sandbox.inject(fault)
     async with connect(settings) as agent:
         await agent.call(start, request_id="one", **arguments)
-    sandbox.inject(fault)
     hurry.deadline_s = 0.2 if kind.startswith("slow") else 60
     async with connect(settings) as agent:
         with anyio.fail_after(60):
