@@ -155,7 +155,9 @@ def duplicate(number: int) -> Generator[socket.socket | None]:
 
 
 RUN = """
+import signal
 from kie_runway_sandbox import Sandbox, run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell puts aside ignores it
 with Sandbox() as sandbox:
     run(sandbox, lambda line: print(line, flush=True), port=0)
 print("closed", flush=True)
