@@ -84,12 +84,14 @@ class _Host(Host):
 
     async def cut_off(self) -> None:
         """Close everything; what was received by then may still be stored."""
-        if self.started:
-            await stop_accepting(self.servers)
-            for listening in self.servers:
+        servers = self.servers if self.started else []
+        try:
+            await stop_accepting(servers)
+        finally:
+            for listening in servers:
                 listening.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks), timeout=GRACE_S)
 

@@ -7,6 +7,7 @@ Nothing is ever sent twice here, and no redirect is followed: it would carry the
 import asyncio
 import ssl
 import zlib
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ WRITE_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 BODY_MAX_BYTES = 1024 * 1024  # decoded; the longest real answer has a few kilobytes
 MAX_CONNECTIONS = 10  # that are kept; paid requests have their own
+KEPT_S = 5.0  # httpx's own figure, at which it opens a new one rather than use an idle one
 
 # No connection was made, so not one byte of the request can have left. Every other exception
 # leaves that open.
@@ -44,15 +46,15 @@ class Exchange:
         self._transport = transport
         self._tls: ssl.SSLContext | None = None
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
-        # One connection each. httpx's pool, cancelled while it closes several, drops the others
-        # open; and it is quadratic in those who wait for it.
-        self._idle: list[httpx.AsyncClient] = []
+        # One connection each, with the time of its last use. httpx's pool, cancelled while it
+        # closes several, drops the others open; and it is quadratic in those who wait for it.
+        self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()
 
     async def aclose(self) -> None:
         """Close the kept connections; a later request would open new ones."""
-        idle, self._idle = self._idle, []
+        idle, self._idle = self._idle, deque()
         async with AsyncExitStack() as closing:  # each of them, also when this is cancelled
-            for http in idle:
+            for _, http in idle:
                 closing.push_async_callback(http.aclose)
 
     async def pooled(self, deadline_s: float, **request: Any) -> Answer:
@@ -86,15 +88,17 @@ class Exchange:
     @asynccontextmanager
     async def _kept(self) -> AsyncGenerator[httpx.AsyncClient]:
         """One that is kept for the next request if this one comes to its end."""
-        idle = self._idle
-        http = idle.pop() if idle else self._open(READ_TIMEOUT_S)
+        idle, loop = self._idle, asyncio.get_running_loop()
+        http = idle.pop()[1] if idle else self._open(READ_TIMEOUT_S)
         try:
             yield http
         except BaseException:
             await http.aclose()
             raise
         if idle is self._idle:
-            idle.append(http)
+            idle.append((loop.time(), http))
+            while idle and idle[0][0] <= loop.time() - KEPT_S:
+                await idle.popleft()[1].aclose()
         else:  # they were closed meanwhile
             await http.aclose()
 

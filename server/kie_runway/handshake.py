@@ -20,7 +20,7 @@ def closing_on_failure() -> Trace:
         nonlocal connected
         if event == "connection.connect_tcp.complete":
             connected = info["return_value"]
-        elif event == "connection.start_tls.failed":
+        elif event == "connection.start_tls.failed" and connected is not None:
             await connected.aclose()
 
     return trace

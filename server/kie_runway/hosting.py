@@ -38,8 +38,10 @@ class Host(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's."""
-        await stop_accepting(self.servers)
-        await super().shutdown(sockets)
+        try:
+            await stop_accepting(self.servers)
+        finally:
+            await super().shutdown(sockets)
 
     def _cut_off_slow(self, connections: Iterable[object]) -> None:
         now = asyncio.get_running_loop().time()

@@ -138,7 +138,7 @@ async def test_a_success_that_never_shows_a_video_fails_in_the_end(
     sandbox.inject(edited(state="success", videoInfo=None))
     async with connect(settings) as agent:
         await start(agent)
-        with anyio.fail_after(40):
+        with anyio.fail_after(120):
             task = await agent.fail("get_task", task_id="one", wait_seconds=30)
 
     assert (task["state"], task["charged"]) == ("fail", "yes")

@@ -66,7 +66,7 @@ async def test_the_journey_is_the_same_under_every_position_of_every_switch(
                 sandbox.finish(task["task_id"])
             else:
                 sandbox.fail(task["task_id"], 400, "AI moderator")
-            with anyio.fail_after(40):
+            with anyio.fail_after(120):
                 end = agent.call if "good" in name else agent.fail
                 ended[name] = await end(look, task_id=name, wait_seconds=30)
         longer = await agent.call("extend_video", task_id="good", prompt="on", request_id="longer")

@@ -17,7 +17,9 @@ from kie_runway_sandbox import Sandbox, SandboxOptions, serve
 from kie_runway_sandbox.app import create_app
 from kie_runway_sandbox.gate import Gate
 
-PATIENCE_S = 2.0  # SDK clients close stdin, wait this long, and send SIGTERM
+# SDK clients close stdin, wait this long, and send SIGTERM; a server that would not drain is gone
+# by then.
+PATIENCE_S = 2.0
 
 
 class HoldingGate(Gate):

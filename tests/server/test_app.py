@@ -29,7 +29,7 @@ async def test_whoever_asks_while_it_opens_shares_the_opening_and_its_failure(
         yield
 
     services = Services(settings_for("http://127.0.0.1:9"), QUICK)
-    with monkeypatch.context() as broken, anyio.fail_after(30):
+    with monkeypatch.context() as broken, anyio.fail_after(60):
         broken.setattr(opening, "open_app", fails)
         asking = [asyncio.create_task(services.ready()) for _ in range(10)]
         while not begun:

@@ -129,6 +129,26 @@ async def test_it_ends_at_once_with_a_callback_half_sent(
 
 
 @pytest.mark.parametrize("steps", range(4))
+async def test_who_is_half_way_through_a_request_is_cut_off_by_an_impatient_end(
+    steps: int, hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]"
+) -> None:
+    serving = asyncio.create_task(serve_callbacks(StrictServer("port"), hooks.opened, 0))
+    base = await address(said)
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    writer.write(b"POST ")
+    async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as http:
+        await http.get(base.join("/health"))  # by now the other one has been accepted
+    serving.cancel()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.wait([serving])
+    with anyio.fail_after(WITHIN_S), suppress(ConnectionResetError):
+        assert not await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize("steps", range(4))
 async def test_a_connection_that_comes_at_the_very_end_is_closed(
     steps: int, hooks: Hooks, said: "asyncio.Queue[logging.LogRecord]"
 ) -> None:

@@ -97,7 +97,7 @@ AMBIGUOUS: dict[str, Handle] = {
 }
 
 
-Broken = tuple[KieClient, list[bytes]]
+Broken = tuple[KieClient, list[bytes], bool]
 
 
 @pytest.fixture
@@ -107,35 +107,35 @@ def waits() -> Waits:
 
 @pytest.fixture(params=sorted(AMBIGUOUS))
 async def broken(request: pytest.FixtureRequest, waits: Waits) -> AsyncGenerator[Broken]:
-    """A client of a peer that takes the request and then fails; and what the peer got."""
+    """A client of a peer that takes the request and fails; what it got, and if that takes long."""
     slow = request.param.endswith("deadline")
     async with (
         stub(AMBIGUOUS[request.param]) as peer,
         client(peer.url, waits=waits, deadline_s=0.2 if slow else 60) as kie,
     ):
-        yield kie, peer.requests
+        yield kie, peer.requests, slow
 
 
 async def test_a_paid_request_that_got_no_clear_answer_is_sent_once_and_unknown(
     broken: Broken,
 ) -> None:
-    kie, requests = broken
+    kie, requests, slow = broken
     with pytest.raises(OutcomeUnknownError) as caught:
         await kie.create(GENERATE)
 
-    assert len(requests) <= 1  # none: the deadline passed before it was there
+    assert len(requests) == 1 or (slow and not requests)  # the deadline passed on its way
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_look_up_that_got_no_clear_answer_is_unavailable_after_two_retries(
     broken: Broken, waits: Waits
 ) -> None:
-    kie, requests = broken
+    kie, requests, slow = broken
     with pytest.raises(UnavailableError):
         await kie.look_up(TaskKind.GENERATE, "t-1")
 
     assert len(waits.seconds) == 2
-    assert len(requests) <= 3
+    assert len(requests) == 3 or (slow and len(requests) < 3)
 
 
 @pytest.mark.parametrize("at", [0, 1, 40, 200], ids="{} bytes read".format)

@@ -9,6 +9,7 @@ import pytest
 from tests.server.kie_stub import client
 from tests.sockets import envelope, listening, read_request
 
+from kie_runway import exchange
 from kie_runway.fetch import Fetcher
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +94,35 @@ async def test_a_close_that_is_cancelled_leaves_no_connection_open(steps: int) -
         await asyncio.wait([closing])
 
         await peer.left(3)
+
+
+async def test_connections_that_were_not_used_for_long_are_closed_by_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with answering() as peer, client(f"http://{peer.address}") as kie:
+        asking = [asyncio.create_task(kie.credits()) for _ in range(3)]
+        await peer.asked(3)
+        peer.may_answer.set()
+        await asyncio.gather(*asking)
+        monkeypatch.setattr(exchange, "KEPT_S", 0.0)
+        await kie.credits()
+
+        await peer.left(3)
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_a_request_cancelled_about_its_end_leaves_no_connection_open(steps: int) -> None:
+    async with answering() as peer, client(f"http://{peer.address}") as kie:
+        asking = asyncio.create_task(kie.credits())
+        await peer.asked()
+        peer.may_answer.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        await kie.aclose()
+
+        await peer.left()
 
 
 async def test_a_request_that_outlives_the_close_is_answered_and_its_connection_ended() -> None:

@@ -29,11 +29,12 @@ ANSWER = http(envelope({"taskId": "t-1"}))
 PROCESS = """
 import asyncio, signal, sys
 from tests.server.kie_stub import GENERATE, client
+from pytest import MonkeyPatch
 from tests.server.test_paused import Pause
 from kie_runway import exchange, patience
 
 async def create() -> None:
-    pause = Pause(asyncio.get_running_loop())
+    pause = Pause(MonkeyPatch())
     signal.signal(signal.SIGCONT, lambda *_: pause.end(float(sys.argv[4])))
     async with client(sys.argv[1], deadline_s=float(sys.argv[2])) as kie:
         print(await kie.create(GENERATE))
@@ -50,18 +51,20 @@ def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class Pause:
     """
-    A short pause of an event loop that seems long afterwards.
+    A short pause of the running event loop that seems long afterwards.
 
     As after one that was, time is over before the loop sees what arrived: a wait for sockets that
     was interrupted for too long ends with nothing.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
         selector: Any = vars(loop)["_selector"]
         self._time, self._select = loop.time, selector.select
         self._lasted_s = 0.0
         self._has_just_ended = False
-        vars(loop)["time"], vars(selector)["select"] = self._now, self._wait
+        patch.setattr(loop, "time", self._now)
+        patch.setattr(selector, "select", self._wait)
 
     def end(self, after_s: float) -> None:
         self._lasted_s, self._has_just_ended = after_s, True
@@ -123,7 +126,7 @@ async def test_an_answer_that_arrived_while_the_loop_stood_still_is_taken(
     peer: Peer, monkeypatch: pytest.MonkeyPatch, ticks: int
 ) -> None:
     monkeypatch.setattr(patience, "TICK_S", LONG_TICK_S)
-    pause = Pause(asyncio.get_running_loop())
+    pause = Pause(monkeypatch)
 
     async def stand_still() -> None:
         await asyncio.to_thread(peer.asked.wait, WITHIN_S)

@@ -111,7 +111,7 @@ async def test_unfinished_tasks_are_taken_up_without_being_asked(era: Era) -> No
         sandbox.inject(Fault("slow_head", "runway/record-detail", seconds=0))
         async with connect(settings, era) as agent:
             await agent.client.list_tools()
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 looked = await sandbox.log.wait_for("fault")
 
     assert looked.details["endpoint"] == "runway/record-detail"

@@ -19,12 +19,13 @@ from kie_runway.ledger.records import Entry
 from kie_runway.models import GenerateRequest, TaskKind, TaskState, TaskUpdate
 from kie_runway.opening import open_app
 from kie_runway.pace import JITTER, Pace
+from kie_runway.rate import Rate
 from kie_runway.settings import Settings
 from kie_runway_sandbox import Sandbox
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
-WITHIN_S = 30
+WITHIN_S = 60
 INTERVAL_S = 0.05
 NEVER_LOOKS = Pace(scale=1000.0)
 
@@ -250,21 +251,27 @@ async def test_thousands_of_unfinished_tasks_are_not_looked_at_in_one_go(
 
 async def test_a_refusal_slows_all_looks_down(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await at_kie(it.settings, 50)
-    looks = Looks()
+    take = Rate.take
     refused_at: list[float] = []
+    turns_after: list[float] = []
+    enough = asyncio.Event()
 
-    async def refuse_once(*_: Any) -> None:
-        looks.note()
-        if not refused_at:
-            refused_at.append(asyncio.get_running_loop().time())
-            raise RateLimitedError("slowly")
+    async def refuse(*_: Any) -> None:
+        refused_at.append(asyncio.get_running_loop().time())
+        raise RateLimitedError("slowly")
 
-    monkeypatch.setattr(KieClient, "look_up", refuse_once)
-    pace = Pace()
-    burst = int(pace.looks_per_s)
+    def noted(rate: Rate, now: float) -> float:
+        pause_s = take(rate, now)
+        if refused_at and not pause_s:
+            turns_after.append(now - refused_at[-1])
+            enough.set()
+        return pause_s
+
+    monkeypatch.setattr(KieClient, "look_up", refuse)
+    monkeypatch.setattr(Rate, "take", noted)
+    pace = Pace(scale=0.25)
     await it.app(pace)
-    await looks.reach(burst + 3)
-    passed_s = looks.at[burst + 2] - refused_at[0]
+    with anyio.fail_after(WITHIN_S):
+        await enough.wait()
 
-    # Half of the rate, and what a dozen successes have given back of it.
-    assert passed_s >= 3 / (pace.looks_per_s * (0.5 + 0.02 * (burst + 2))) - 0.01
+    assert turns_after[0] >= 1 / (pace.looks_per_s / 2) - 0.001  # nothing was saved up

@@ -190,7 +190,7 @@ class Chat:
     async def has_said(self, kind: str, times: int = 1) -> None:
         """Wait until the card has asked something of the host so often."""
         await self.page.wait_for_function(
-            "([kind, times]) => host.said.filter(it => it.kind === kind).length === times",
+            "([kind, times]) => host.said.filter(it => it.kind === kind).length >= times",
             arg=[kind, times],
         )
 

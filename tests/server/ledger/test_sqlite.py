@@ -167,7 +167,7 @@ async def test_who_only_reads_does_not_wait_for_another_process_that_writes(
     ledger = SqliteLedger(path)
     await ledger.open()
     first = await opened(ledger, intent())
-    with closing(sqlite3.connect(path, isolation_level=None)) as other, anyio.fail_after(30):
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, anyio.fail_after(60):
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(opened(ledger, intent("r-2", prompt="a river")))
         await asyncio.sleep(0)  # it waits for the file from here on

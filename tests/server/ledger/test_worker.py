@@ -14,7 +14,7 @@ from kie_runway.errors import LedgerError
 from kie_runway.ledger.worker import Worker
 
 pytestmark = pytest.mark.anyio
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 @pytest.fixture
