@@ -70,8 +70,9 @@ async def test_what_passes_is_repeated_later_and_given_up_when_it_does_not(
 async def test_a_kie_that_cannot_be_reached_costs_nothing_and_works_when_it_is_back(
     world: SmallWorld, agent: ObedientAgent, era: Era
 ) -> None:
-    async with world.server(era, api_url=closed_port("")):
-        await agent.run("generate_video", **BOAT)
+    with closed_port("") as nowhere:
+        async with world.server(era, api_url=nowhere):
+            await agent.run("generate_video", **BOAT)
     assert_ends(agent, world, "rejected", charges=0)
 
     agent.user.patience = 1
