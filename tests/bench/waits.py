@@ -1,14 +1,24 @@
 """A thousand agents' worth of waiting in one process."""
 
+import asyncio
 import os
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.bench.report import Row, Section, at_most
 from tests.bench.sandbox import BenchSandbox
 from tests.wire import Wire
 
+from kie_runway.ledger.records import Entry
+from kie_runway.models import TaskKind, TaskState
+from kie_runway.opening import open_app
+from kie_runway.pace import Pace
+from kie_runway.settings import Settings
+
+NEVER_LOOKS = Pace(scale=1000.0)
 WAIT_S = 45
 RSS_TARGET_MB = 100
 
@@ -17,7 +27,10 @@ def waits(sandbox: BenchSandbox, count: int) -> Section:
     """Concurrent waits on distinct tasks over one stdio connection."""
     (first,) = sandbox.make(1)
     ids = sandbox.make(count)
-    with Wire(era="modern", env=sandbox.env) as wire:
+    with ExitStack() as stack:
+        home = stack.enter_context(TemporaryDirectory())
+        asyncio.run(_write_down(sandbox.settings(Path(home)), ids))
+        wire = stack.enter_context(Wire(era="modern", env=sandbox.env | {"KIE_HOME": home}))
         wire.open()
         wire.tool("get_task", task_id=first)  # whatever is loaded with the first call is loaded
         pid = wire.process.pid
@@ -43,8 +56,8 @@ def waits(sandbox: BenchSandbox, count: int) -> Section:
     return Section(
         "Waits",
         f"{count:,} calls of `get_task` with `wait_seconds={WAIT_S}` at once, each for a task of "
-        "its own that the server did not know, over one stdio connection; all tasks end once "
-        "every call waits. The server looks ten times a second at most, so that not all of so many "
+        "its own that the ledger knows, over one stdio connection; all tasks end once every call "
+        "waits. The server looks ten times a second at most, so that not all of so many "
         "hear of it within one wait. (KIE starts at most 20 tasks in 10 s, so real accounts have "
         "far fewer.)",
         [
@@ -59,6 +72,26 @@ def waits(sandbox: BenchSandbox, count: int) -> Section:
             *(Row(f"requests to `{name}`", f"{n:,}") for name, n in sorted(asked.items()) if n),
         ],
     )
+
+
+async def _write_down(settings: Settings, task_ids: list[str]) -> None:
+    """Let a ledger know of tasks at KIE, which a server would have to look for one by one."""
+    async with open_app(settings, NEVER_LOOKS) as app:
+        for task_id in task_ids:
+            now = app.clock.now()
+            await app.ledger.adopt(
+                Entry(
+                    id=0,
+                    account=app.account,
+                    request_id=f"of-{task_id}",
+                    kind=TaskKind.GENERATE,
+                    state=TaskState.WAIT,
+                    arguments={},
+                    created_at=now,
+                    accepted_at=now,
+                    task_id=task_id,
+                )
+            )
 
 
 def rss_mb(pid: int) -> float:
